@@ -1,0 +1,1 @@
+"""mvmtr's own checks. Each provides L{ICheck<mvmtr.interfaces.ICheck>}."""

@@ -1,0 +1,1 @@
+"""qmail: its control files and its environment. Nothing here touches a transport."""

@@ -1,0 +1,91 @@
+# -*- test-case-name: mvmtr.test.test_controlfile -*-
+"""
+The format of control files, with the extensions of the compatibility document.
+
+Blanks, tabs and CR at the end of a line do not count; then blank lines and those that
+begin with C{#} are skipped; a backslash at the beginning of a line is taken off and
+protects the rest; a backslash at the end appends the next line that is not skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_DIGITS = re.compile(rb"\d+")
+
+
+class ControlError(Exception):
+    """A control file that is there and can't be read, or holds what it may not."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that counts, and the number of the line of the file on which it begins."""
+
+    text: bytes
+    number: int
+
+
+def parse_lines(content: bytes) -> list[Line]:
+    """The lines of a control file that count. Pure."""
+    lines = []
+    begun: Line | None = None
+    for number, raw in enumerate(content.split(b"\n"), 1):
+        text = raw.rstrip(b" \t\r")
+        if not text or text.startswith(b"#"):
+            continue
+        protected = text.startswith(b"\\")
+        if protected:
+            text = text[1:]
+        goes_on = text.endswith(b"\\")
+        if goes_on:
+            text = text[:-1]
+        begun = Line(begun.text + text, begun.number) if begun else Line(text, number)
+        if not goes_on:
+            lines.append(begun)
+            begun = None
+    if begun is not None:
+        lines.append(begun)
+    return lines
+
+
+def read_lines(path: str) -> list[Line] | None:
+    """
+    The lines of a control file that count, or C{None} when there is no such file.
+
+    @raise ControlError: when it is there and can't be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return parse_lines(file.read())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ControlError(f"{path}: {error.strerror}") from error
+
+
+def entries(lines: list[Line]) -> dict[bytes, int]:
+    """
+    The entries of a list file in lower case (only A to Z are folded), each with its line.
+
+    As in qmail's control.c and constmap.c, a NUL splits a line, and a line that begins
+    with one is skipped.
+    """
+    found: dict[bytes, int] = {}
+    for line in lines:
+        if not line.text.startswith(b"\0"):
+            for entry in line.text.lower().split(b"\0"):
+                found.setdefault(entry, line.number)
+    return found
+
+
+def leading_number(text: bytes) -> int | None:
+    """The number that a text begins with, as qmail's scan_ulong reads it; else C{None}."""
+    match = _DIGITS.match(text)
+    if match is None:
+        return None
+    # Beyond twenty digits there is nothing to measure; and Python refuses to convert
+    # thousands of them.
+    digits = match[0].lstrip(b"0") or b"0"
+    return int(digits) if len(digits) <= 20 else 10**20

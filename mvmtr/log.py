@@ -1,0 +1,124 @@
+# -*- test-case-name: mvmtr.test.test_log -*-
+"""
+What mvmtr logs, and how it looks as text.
+
+Each event of a session is one L{Record}, an ordered set of names and values. It goes
+through C{twisted.logger} as the field C{record} of an event, for observers that want the
+values, and reads as one line of C{name=value}.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    PredicateResult,
+    formatEvent,
+)
+from zope.interface import provider
+
+_PLAIN = re.compile(r"[^\s\"\\=\x00-\x20\x7f-\U0010ffff]+\Z")
+_ESCAPED = re.compile(r'[\x00-\x1f\x7f-\xa0\u2028\u2029"\\]')
+
+VALUE_MAX = 2000
+"""Longest value in characters; of longer ones the length is told instead of the rest."""
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    return "\\" + character if character in '"\\' else f"\\x{ord(character):02x}"
+
+
+def text_of(value: object) -> str:
+    """
+    A value as it stands in a log line, in quotes where it is not one plain word.
+
+    Bytes that are not UTF-8 and all control characters are written C{\\xHH}, so that no
+    value can end a line or look like another one.
+    """
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    text = str(value)
+    if len(text) > VALUE_MAX:
+        text = f"{text[:VALUE_MAX]}...({len(text)})"
+    if _PLAIN.match(text):
+        return text
+    return '"' + _ESCAPED.sub(_escape, text) + '"'
+
+
+class Record(dict[str, Any]):
+    """Names and values of one event; values that are C{None} are not known and left out."""
+
+    def __str__(self) -> str:
+        return " ".join(
+            f"{name}={text_of(value)}" for name, value in self.items() if value is not None
+        )
+
+
+@provider(ILogFilterPredicate)
+def _is_ours_or_matters(event: LogEvent) -> Any:
+    level = event.get("log_level") or LogLevel.info
+    namespace = event.get("log_namespace") or ""
+    if namespace.startswith("mvmtr") or level >= LogLevel.warn:
+        return PredicateResult.yes
+    return PredicateResult.no
+
+
+@provider(ILogFilterPredicate)
+def _is_no_plugin_cache(event: LogEvent) -> Any:
+    """
+    twistd can't write its cache of plugins into a folder of root's. Nobody needs to know:
+    the plugins are found all the same.
+    """
+    if "plugin cache" in str(event.get("log_format") or event.get("format") or ""):
+        return PredicateResult.no
+    return PredicateResult.yes
+
+
+def _line(event: LogEvent) -> str:
+    text = formatEvent(event)
+    if "log_failure" in event:
+        text += "\n" + event["log_failure"].getTraceback().rstrip()
+    return f"mvmtr: {text}\n"
+
+
+def stderr_observer() -> ILogObserver:
+    """
+    For a server of one connection: lines on descriptor 2, without a date, which the log
+    program of the supervisor adds; and of twistd's own words only those that matter.
+    """
+    assert sys.__stderr__ is not None
+    return FilteringLogObserver(FileLogObserver(sys.__stderr__, _line), [_is_ours_or_matters])
+
+
+_twistd: Mapping[str, Any] = {}
+
+
+def use_twistd(options: Mapping[str, Any]) -> None:
+    """Tell L{twistd_observer} the options of twistd itself, before it is called."""
+    global _twistd
+    _twistd = options
+
+
+def twistd_observer() -> ILogObserver:
+    """
+    twistd's own observer, as its options want it, less one line about plugins.
+
+    twistd calls this by name and with no argument; hence L{use_twistd}.
+    """
+    from twisted.logger import LegacyLogObserverWrapper
+    from twisted.scripts._twistd_unix import UnixAppLogger
+
+    observer = UnixAppLogger(_twistd)._getLogObserver()
+    if not ILogObserver.providedBy(observer):
+        observer = LegacyLogObserverWrapper(observer)
+    return FilteringLogObserver(observer, [_is_no_plugin_cache])

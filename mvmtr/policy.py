@@ -1,0 +1,107 @@
+# -*- test-case-name: mvmtr.test.test_policy -*-
+"""Asks the checks, in their order. The first verdict wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from inspect import iscoroutine
+from typing import Any, Union
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mvmtr.interfaces import ICheck
+from mvmtr.session import Defer, Session, Stage, Verdict
+
+Answer = Union[Verdict, None, "Deferred[Verdict | None]"]
+
+log = Logger()
+
+
+def then(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Call C{function} with the value: at once, or when the Deferred has it."""
+    if isinstance(value, Deferred):
+        return value.addCallback(function)
+    return function(value)
+
+
+class Policy:
+    """
+    An ordered list of checks.
+
+    @param checks: the checks; those that stand first decide first.
+    @param clock: keeps the time limit of checks that wait.
+    """
+
+    def __init__(self, checks: Iterable[ICheck], clock: IReactorTime) -> None:
+        self.checks = tuple(checks)
+        self._clock = clock
+        self._by_stage = {
+            stage: tuple(check for check in self.checks if stage in check.stages) for stage in Stage
+        }
+
+    def decide(self, session: Session, stage: Stage, argument: bytes = b"") -> Answer:
+        """
+        Ask the checks of one stage until one of them decides.
+
+        @param argument: see L{ICheck.check}.
+        @return: the verdict with the name of its check, or C{None} when none of them
+            decided; at once where no check had to wait, otherwise as a Deferred that
+            does not fail.
+        """
+        return self._decide(iter(self._by_stage[stage]), session, stage, argument)
+
+    def _decide(
+        self, checks: Iterator[ICheck], session: Session, stage: Stage, argument: bytes
+    ) -> Answer:
+        def go_on(verdict: Verdict | None) -> Answer:
+            if verdict is not None:
+                return verdict
+            return self._decide(checks, session, stage, argument)
+
+        for check in checks:
+            answer = self._ask(check, session, stage, argument)
+            if isinstance(answer, Deferred):
+                return answer.addCallback(go_on)
+            if answer is not None:
+                return answer
+        return None
+
+    def _ask(self, check: ICheck, session: Session, stage: Stage, argument: bytes) -> Answer:
+        def answered(verdict: object) -> Verdict | None:
+            if verdict is not None:
+                if not isinstance(verdict, Verdict):
+                    raise TypeError(f"a check answers a Verdict or None, not {verdict!r}")
+                verdict = verdict.by(check.name)
+            if session.witness is not None:
+                session.witness(check.name, stage, verdict)
+            return verdict
+
+        def failed(failure: Failure) -> Verdict:
+            log.failure("check {check} failed at {stage}", failure, check=check.name, stage=stage)
+            verdict = Defer(
+                451,
+                "4.3.0 local error in processing",
+                reason=f"the check failed: {failure.getErrorMessage()}",
+                check=check.name,
+            )
+            if session.witness is not None:
+                session.witness(check.name, stage, verdict)
+            return verdict
+
+        try:
+            answer: Any = check.check(session, stage, argument)
+            if iscoroutine(answer):
+                answer = _started(answer)
+            if not isinstance(answer, Deferred):
+                return answered(answer)
+        except Exception:
+            return failed(Failure())
+        limit = session.settings.smtp_server_check_timeout
+        return answer.addTimeout(limit, self._clock).addCallback(answered).addErrback(failed)
+
+
+def _started(coroutine: Coroutine[Any, Any, Verdict | None]) -> Deferred[Verdict | None]:
+    return Deferred.fromCoroutine(coroutine)

@@ -1,0 +1,1 @@
+"""The wire: bytes in, replies out. Nothing here knows of qmail."""

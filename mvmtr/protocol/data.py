@@ -1,0 +1,117 @@
+# -*- test-case-name: mvmtr.test.test_data -*-
+"""
+Decoding what follows DATA, by whole buffers: line ends, dots, the end, and hops.
+
+Pure: bytes in, values out.
+"""
+
+from __future__ import annotations
+
+import re
+
+END = b"\r\n.\r\n"
+
+_STUFFED_DOT = re.compile(rb"\r\n\.(?!\r)")
+_HOP = re.compile(rb"\r\n(?:received|delivered-to):", re.IGNORECASE)
+_HOP_LENGTH = len(b"\r\ndelivered-to:")
+
+
+class BareLineFeed(ValueError):
+    """A LF without a CR before it. What follows can't be told from a smuggled message."""
+
+
+class HopCounter:
+    """
+    Counts the Received and Delivered-To fields of a header.
+
+    Lines are looked at as they come over the wire: one with a stuffed dot is no field,
+    and only CRLF CRLF ends the header (C{blast} in qmail-smtpd.c).
+
+    @ivar hops: the number so far.
+    """
+
+    def __init__(self) -> None:
+        self.hops = 0
+        self._tail: bytes | None = b"\r\n"
+
+    def feed(self, raw: bytes) -> None:
+        """Look at the next bytes from the wire."""
+        if self._tail is None:
+            return
+        seen = len(self._tail)
+        raw = self._tail + raw
+        end = raw.find(b"\r\n\r\n", max(0, seen - 3))
+        if end >= 0:
+            raw = raw[: end + 2]
+        self.hops += sum(match.end() > seen for match in _HOP.finditer(raw))
+        self._tail = None if end >= 0 else raw[1 - _HOP_LENGTH :]
+
+
+class DataDecoder:
+    """
+    Turns the bytes after DATA into the message as qmail stores it.
+
+    CRLF becomes LF, a dot at the beginning of a line is taken off, CRLF.CRLF ends the
+    message, and nothing else does. A CR alone is data. Of C{.CR} followed by anything
+    but LF the dot stays, as in qmail-smtpd.
+
+    @ivar finished: whether the end has been seen.
+    @ivar rest: what came after the end.
+    """
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.rest = b""
+        self._counter = HopCounter()
+        # The client's CRLF after DATA is the line end before the first line.
+        self._held = b"\r\n"
+        self._at_start = True
+
+    @property
+    def hops(self) -> int:
+        """How many Received and Delivered-To fields the header has so far."""
+        return self._counter.hops
+
+    def feed(self, raw: bytes) -> bytes:
+        """
+        Decode the next bytes from the wire.
+
+        @return: the part of the message that is now certain.
+        @raise BareLineFeed: at a LF that has no CR before it.
+        """
+        held = len(self._held)
+        buffer = self._held + raw
+        end = buffer.find(END)
+        if end >= 0:
+            self.finished = True
+            self.rest = buffer[end + len(END) :]
+            complete = buffer[: end + 2]
+            self._counter.feed(buffer[held : end + len(END)])
+        else:
+            complete = buffer[: len(buffer) - _undecided(buffer)]
+            self._held = buffer[len(complete) :]
+            self._counter.feed(raw)
+        return self._decode(complete)
+
+    def _decode(self, raw: bytes) -> bytes:
+        if raw.count(b"\n") != raw.count(b"\r\n"):
+            raise BareLineFeed
+        if not raw:
+            return raw
+        if b"\r\n.\r" in raw:
+            raw = _STUFFED_DOT.sub(b"\r\n", raw)
+        else:
+            raw = raw.replace(b"\r\n.", b"\r\n")
+        text = raw.replace(b"\r\n", b"\n")
+        if self._at_start:
+            self._at_start = False
+            return text[1:]
+        return text
+
+
+def _undecided(buffer: bytes) -> int:
+    """How many bytes at the end of a buffer may be the beginning of the end."""
+    for length in (4, 3, 2, 1):
+        if buffer.endswith(END[:length]):
+            return length
+    return 0

@@ -1,0 +1,265 @@
+# -*- test-case-name: mvmtr.test.test_flow -*-
+"""
+The flow of a session: one thing at a time, replies in order, and an end to everything.
+
+While something has to wait (a check, the queue) nothing is read and the client's clock
+stands still. Replies leave in one write for each batch of commands that came together. A
+client that does not read its replies gets no more of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mvmtr.protocol.lines import LineReader
+from mvmtr.protocol.stock import ESMTP
+
+log = Logger()
+
+CLOSE_TIMEOUT = 30
+"""Seconds that a client has to read the last replies."""
+
+LINGER = 0.5
+"""Seconds that a client has to stop sending, once it was told that nothing more is read."""
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Flow(ESMTP):
+    """
+    What moves bytes and replies; a subclass says what they mean, in C{begin}, C{step},
+    C{patience}, C{timed_out}, C{broken}, C{stopped} and C{ended}.
+
+    @ivar input: what the client has sent; the subclass makes one in C{begin}.
+    @ivar finished: fires when the connection is gone and no work is left.
+    """
+
+    noisy = False
+    transport: Any
+    portal: Any
+    delivery: Any
+    input: LineReader
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finished: Deferred[None] = Deferred()
+        self._output: list[bytes] = []
+        self._working = False
+        self._waiting = False
+        self._congested = False
+        self._end_of_input = False
+        self._closing = False
+        self._stopping = False
+        self._lost = False
+        self._deadline: IDelayedCall | None = None
+
+    # What a subclass provides
+
+    def begin(self) -> None:
+        """The connection is there."""
+        raise NotImplementedError
+
+    def step(self) -> bool:
+        """Use some of the input; C{False} when there is not enough of it."""
+        raise NotImplementedError
+
+    def patience(self) -> int:
+        """How long to wait for more input now, in seconds."""
+        raise NotImplementedError
+
+    def timed_out(self) -> None:
+        """The client was silent for that long."""
+        raise NotImplementedError
+
+    def broken(self) -> None:
+        """A step failed by an error of this program."""
+        raise NotImplementedError
+
+    def stopped(self) -> None:
+        """The server goes down."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """The connection is gone and no work is left."""
+        raise NotImplementedError
+
+    # What a subclass uses
+
+    def write(self, data: bytes) -> None:
+        """Send a reply, together with the others of this batch."""
+        self._output.append(data)
+
+    def when(self, value: Any, function: Callable[[Any], None]) -> None:
+        """Go on with a value: at once, or when the Deferred has it."""
+        if not isinstance(value, Deferred):
+            function(value)
+            return
+        self._waiting = True
+        value.addCallback(self._resume, function).addErrback(self._failed)
+        if self._waiting:
+            self.setTimeout(None)
+            self.transport.pauseProducing()
+
+    def close(self, linger: bool = False) -> None:
+        """
+        End the connection when all replies are out.
+
+        @param linger: the client may be in the middle of sending; let it see the last
+            reply before the connection is reset under it.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        self.setTimeout(None)
+        self._flush()
+        self.transport.unregisterProducer()
+        self._deadline = self.callLater(LINGER if linger else CLOSE_TIMEOUT, self._abort)
+        if linger and not self._end_of_input and hasattr(self.transport, "loseWriteConnection"):
+            self.transport.loseWriteConnection()
+            self.transport.resumeProducing()
+        else:
+            self.transport.loseConnection()
+
+    # The connection
+
+    def connectionMade(self) -> None:
+        """See L{IProtocol}."""
+        self.transport.registerProducer(self, True)
+        self._work(self.begin)
+
+    def dataReceived(self, data: bytes) -> None:
+        """See L{IProtocol}."""
+        if self._closing:
+            return
+        self.input.feed(data)
+        self._work()
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more; what it has sent is answered."""
+        self._end_of_input = True
+        if self._closing:
+            self.transport.loseConnection()
+        else:
+            self._work()
+
+    def writeConnectionLost(self) -> None:
+        """The client reads no more, or was told that there is no more."""
+        if not self._closing:
+            self.close()
+
+    def pauseProducing(self) -> None:
+        """The client does not read its replies."""
+        self._congested = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It reads them again."""
+        self._congested = False
+        if not self._waiting:
+            self.transport.resumeProducing()
+            self._work()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; C{connectionLost} tells."""
+
+    def timeoutConnection(self) -> None:
+        """See L{TimeoutMixin}."""
+        self.timed_out()
+        if self._congested:
+            self._closing = True
+            self._abort()
+        else:
+            self.close()
+
+    def stop(self) -> None:
+        """End the session, once what it is working on is done."""
+        self._stopping = True
+        self._work()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See L{IProtocol}. Work under way, such as a run of the queue, goes on."""
+        self._lost = self._closing = True
+        self.setTimeout(None)
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        if not self._waiting:
+            self._end()
+
+    # The work
+
+    def _work(self, first: Callable[[], None] | None = None) -> None:
+        """Take steps for as long as there is input and nothing to wait for."""
+        if self._working or self._waiting or self._closing:
+            return
+        self._working = True
+        try:
+            if first is not None:
+                first()
+            while not (self._waiting or self._closing or self._congested or self._stopping):
+                if not self.step():
+                    break
+        except Exception:
+            log.failure("a session broke")
+            self.broken()
+            self.close()
+        finally:
+            self._working = False
+        if not (self._waiting or self._closing):
+            self._rest()
+
+    def _rest(self) -> None:
+        """All that could be done is done."""
+        if self._stopping:
+            self.stopped()
+            self.close()
+        elif self._end_of_input and not self._congested:
+            self.close()
+        else:
+            self._flush()
+            self.setTimeout(self.patience())
+
+    def _resume(self, value: Any, function: Callable[[Any], None]) -> None:
+        self._waiting = False
+        function(value)
+        if self._waiting:
+            return
+        if self._lost:
+            self._end()
+        elif not self._working:
+            if not self._congested:
+                self.transport.resumeProducing()
+            self._work()
+
+    def _failed(self, failure: Failure) -> None:
+        log.failure("a session broke", failure)
+        self._waiting = False
+        if self._lost:
+            self._end()
+        else:
+            self.broken()
+            self.close()
+
+    def _flush(self) -> None:
+        if self._output and not self._lost:
+            self.transport.write(b"".join(self._output))
+        self._output.clear()
+
+    def _abort(self) -> None:
+        lose = partial(self.transport.connectionLost, Failure(ConnectionAborted()))
+        getattr(self.transport, "abortConnection", lose)()
+
+    def _end(self) -> None:
+        if self._onLogout is not None:
+            self._onLogout()
+            self._onLogout = None
+        self.ended()
+        self.finished.callback(None)

@@ -1,0 +1,87 @@
+# -*- test-case-name: mvmtr.test.test_journal -*-
+"""What a session leaves in the log: a line for it, and one for each refusal and message."""
+
+from __future__ import annotations
+
+import time
+
+from twisted.logger import Logger
+
+from mvmtr.log import Record
+from mvmtr.session import Accept, Session, Verdict
+
+log = Logger()
+
+REFUSALS_MAX = 100
+"""Refused commands that get a line of their own; of further ones only the number is told."""
+
+RECIPIENTS_MAX = 50
+"""Recipients that are named in the line of a message."""
+
+
+class Journal:
+    """Writes about one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._begin = time.monotonic()
+        self._accepted = self._refused_messages = self._refused = 0
+
+    def refused(self, command: str, argument: bytes | None, verdict: Verdict) -> None:
+        """A command was refused."""
+        self._refused += 1
+        if self._refused <= REFUSALS_MAX:
+            self._emit("refused", {"command": command, "argument": argument}, verdict)
+
+    def message(self, verdict: Verdict) -> None:
+        """A message was received whole, and this came of it."""
+        if isinstance(verdict, Accept):
+            self._accepted += 1
+        else:
+            self._refused_messages += 1
+        transaction = self._session.transaction
+        assert transaction is not None
+        recipients = transaction.recipients + transaction.discarded
+        named = b",".join(recipients[:RECIPIENTS_MAX])
+        if len(recipients) > RECIPIENTS_MAX:
+            named += b",..."
+        self._emit(
+            "message",
+            {"recipients": len(recipients), "recipient": named, "size": transaction.size},
+            verdict,
+        )
+
+    def ended(self, quit: bool) -> None:
+        """The session is over."""
+        self._emit(
+            "connection",
+            {
+                "host": self._session.connection.remote_host,
+                "quit": "yes" if quit else "no",
+                "messages": self._accepted,
+                "refused_messages": self._refused_messages,
+                "refused": self._refused,
+                "seconds": f"{time.monotonic() - self._begin:.3f}",
+            },
+        )
+
+    def _emit(self, event: str, values: dict[str, object], verdict: Verdict | None = None) -> None:
+        session = self._session
+        record = Record(
+            event=event,
+            session=session.id,
+            client=session.connection.remote_ip or b"unknown",
+            helo=session.helo,
+        )
+        if session.transaction is not None:
+            record["sender"] = session.transaction.reverse_path
+        record.update(values)
+        if verdict is not None:
+            record.update(
+                verdict=verdict.name,
+                code=verdict.code,
+                text=verdict.text,
+                check=verdict.check or "protocol",
+                reason=verdict.reason or None,
+            )
+        log.info("{record}", record=record)

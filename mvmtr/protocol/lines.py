@@ -1,0 +1,65 @@
+# -*- test-case-name: mvmtr.test.test_lines -*-
+"""
+Cutting what a client sends into command lines. Pure: bytes in, values out.
+"""
+
+from __future__ import annotations
+
+
+class LineTooLong(ValueError):
+    """A command line over the limit; it has been dropped up to its end."""
+
+
+class LineReader:
+    """
+    Collects bytes and gives them back line by line, or all at once.
+
+    A line ends in LF; one CR before it belongs to the end (C{commands} in qmail's
+    commands.c). The cost is in proportion to the bytes, however they are cut.
+
+    @param limit: longest line in bytes, its end not counted. Of longer ones no more
+        than that is held.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._searched = 0
+        self._dropping = False
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Append bytes from the wire."""
+        self._buffer += data
+
+    def take(self) -> bytes:
+        """All bytes that are there."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        self._searched = 0
+        return data
+
+    def line(self) -> bytes | None:
+        """
+        The next line without its end, or C{None} while there is no whole one.
+
+        @raise LineTooLong: once for each line over the limit, when its end has come.
+        """
+        end = self._buffer.find(b"\n", self._searched)
+        if end < 0:
+            if self._dropping or len(self._buffer) > self._limit + 1:
+                self._dropping = True
+                self._buffer.clear()
+            self._searched = len(self._buffer)
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._searched = 0
+        if line.endswith(b"\r"):
+            line = line[:-1]
+        if self._dropping or len(line) > self._limit:
+            self._dropping = False
+            raise LineTooLong
+        return line

@@ -1,0 +1,153 @@
+# -*- test-case-name: mvmtr.test.test_server -*-
+"""The listening side: a factory of sessions, and the service that opens the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mvmtr.configuration import Configuration
+from mvmtr.protocol.smtp import Receiver
+from mvmtr.session import Connection
+
+log = Logger()
+
+_MAPPED = "::ffff:"
+
+
+class CannotListen(Exception):
+    """An endpoint that makes no sense or can't be opened; the message is one line."""
+
+
+def ip_of(address: Any) -> bytes | None:
+    """
+    The IP address of a transport's end, if it has one; that of an IPv4 client of an IPv6
+    port in its IPv4 form.
+    """
+    host = getattr(address, "host", None)
+    if not isinstance(host, str):
+        return None
+    if host.lower().startswith(_MAPPED) and "." in host:
+        host = host[len(_MAPPED) :]
+    return host.encode("ascii", "replace")
+
+
+class ReceiverFactory(ServerFactory):
+    """
+    Makes sessions.
+
+    @param configure: gives the configuration for a connection.
+    @param portal: gives sessions their deliveries.
+    @param describe: tells who talks to whom over a transport.
+    @ivar sessions: those that have not finished.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        configure: Callable[[Connection], Configuration],
+        portal: Portal,
+        describe: Callable[[Any], Connection],
+    ) -> None:
+        self.sessions: set[Receiver] = set()
+        self._configure = configure
+        self._portal = portal
+        self._describe = describe
+
+    def buildProtocol(self, addr: Any) -> Receiver:
+        """See L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}."""
+        receiver = Receiver(self._configure, self._portal, self._describe)
+        receiver.factory = self
+        self.sessions.add(receiver)
+        receiver.finished.addCallback(lambda _none: self.sessions.discard(receiver))
+        return receiver
+
+    def stop(self) -> Deferred[Any]:
+        """End all sessions; those at work finish that first."""
+        finished = []
+        for receiver in list(self.sessions):
+            done: Deferred[None] = Deferred()
+            receiver.finished.chainDeferred(done)
+            finished.append(done)
+            receiver.stop()
+        return gatherResults(finished)
+
+
+class Listener(Service):
+    """
+    Listens on any number of endpoints.
+
+    @param endpoints: descriptions as for C{serverFromString}.
+    @param stop_timeout: seconds that sessions have to end when the service stops.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoints: Sequence[str],
+        factory: ReceiverFactory,
+        stop_timeout: int,
+    ) -> None:
+        self.ports: list[IListeningPort] = []
+        self._reactor = reactor
+        self._endpoints = endpoints
+        self._factory = factory
+        self._stop_timeout = stop_timeout
+
+    def bind(self) -> None:
+        """
+        Open the ports.
+
+        @raise CannotListen: when one of them can't be opened.
+        """
+        for description in self._endpoints:
+            try:
+                endpoint = serverFromString(self._reactor, description)
+                opening = endpoint.listen(self._factory)
+            except Exception as error:
+                raise CannotListen(f"cannot listen on {description!r}: {error}") from error
+            result: list[Any] = []
+            opening.addBoth(result.append)
+            if not result:
+                raise CannotListen(f"cannot listen on {description!r}: it does not open at once")
+            if isinstance(result[0], Failure):
+                raise CannotListen(f"cannot listen on {description!r}: {_why(result[0])}")
+            self.ports.append(result[0])
+            log.info("listening on {description}", description=description)
+
+    def privilegedStartService(self) -> None:
+        """Open the ports, while there are still the rights to do so."""
+        if not self.ports:
+            self.bind()
+
+    def startService(self) -> None:
+        """See L{Service}."""
+        super().startService()
+        self.privilegedStartService()
+
+    def stopService(self) -> Deferred[Any]:
+        """Close the ports, and wait for the sessions for as long as the setting says."""
+        super().stopService()
+        closed: list[Any] = [port.stopListening() for port in self.ports]
+        self.ports = []
+        ended = self._factory.stop().addTimeout(self._stop_timeout, self._reactor)
+        ended.addErrback(lambda _failure: log.warn("sessions were cut off by the stop"))
+        return DeferredList([*(one for one in closed if one is not None), ended])
+
+
+def _why(failure: Failure) -> str:
+    if failure.check(CannotListenError) and failure.value.socketError is not None:
+        error = failure.value.socketError
+        return str(getattr(error, "strerror", None) or error)
+    return failure.getErrorMessage()

@@ -1,0 +1,28 @@
+"""A queue that takes everything and keeps nothing, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mvmtr.interfaces import IQueue
+from mvmtr.session import Accept, Session, Verdict, taken
+
+log = Logger()
+
+
+@implementer(IQueue)
+class DiscardQueue:
+    """Throws mail away, and says so when it is made."""
+
+    name = "discard:"
+
+    def __init__(self) -> None:
+        log.warn("the queue is discard: ALL MAIL IS THROWN AWAY after it has been accepted")
+
+    def put(self, session: Session) -> Deferred[Verdict]:
+        """Forget the message."""
+        return succeed(Accept(text=taken(os.getpid())))

@@ -1,0 +1,333 @@
+# -*- test-case-name: mvmtr.test.test_queue_qmail -*-
+"""
+The hand-over to qmail-queue: message on descriptor 0, envelope on descriptor 1, answer by
+exit code (qmail-queue.8), as qmail.c does it.
+
+The pipes are filled before the program starts, so that for most messages all that is left
+is to wait for its end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import termios
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mvmtr.interfaces import IQueue
+from mvmtr.queue.envelope import qmail_envelope
+from mvmtr.session import Accept, Defer, Reject, Session, Transaction, Verdict, taken
+
+log = Logger()
+
+MESSAGE, ENVELOPE, ERROR_TEXT = 0, 1, 6
+CHUNK = 65536
+
+_READ_ERROR = 54
+_CUSTOM = (82, 88)
+
+# Exit codes and texts of qmail.c; what is not here is permanent from 11 to 40.
+_TEXTS = {
+    11: "5.1.3 envelope address too long for qq (#5.1.3)",
+    31: "5.3.0 mail server permanently rejected message (#5.3.0)",
+    51: "4.3.0 qq out of memory (#4.3.0)",
+    52: "4.3.0 qq timeout (#4.3.0)",
+    53: "4.3.0 qq write error or disk full (#4.3.0)",
+    54: "4.3.0 qq read error (#4.3.0)",
+    55: "4.3.0 qq unable to read configuration (#4.3.0)",
+    56: "4.3.0 qq trouble making network connection (#4.3.0)",
+    61: "4.3.0 qq trouble in home directory (#4.3.0)",
+    **dict.fromkeys(range(62, 67), "4.3.0 qq trouble creating files in queue (#4.3.0)"),
+    71: "4.3.0 mail server temporarily rejected message (#4.3.0)",
+    72: "4.4.1 connection to mail server timed out (#4.4.1)",
+    73: "4.4.1 connection to mail server rejected (#4.4.1)",
+    74: "4.4.2 communication with mail server failed (#4.4.2)",
+    81: "4.3.0 qq internal bug (#4.3.0)",
+    91: "4.3.0 qq internal bug (#4.3.0)",
+    115: "5.1.3 envelope address too long for qq (#5.1.3)",
+    120: "4.3.0 unable to exec qq (#4.3.0)",
+}
+
+
+def verdict_of_exit(code: int | None, complete: bool, error_text: bytes = b"") -> Verdict | None:
+    """
+    What an exit of qmail-queue means (C{qmail_close} in qmail.c).
+
+    @param code: the exit code; C{None} when a signal ended it.
+    @param complete: whether message and envelope could all be written to it.
+    @param error_text: what it wrote to the descriptor for error texts.
+    @return: a refusal, or C{None} when the message is in the queue.
+    """
+    if code is None:
+        return Defer(451, "4.3.0 qq crashed (#4.3.0)", reason="qmail-queue was killed by a signal")
+    reason = f"qmail-queue exited {code}"
+    if code == 0:
+        if complete:
+            return None
+        code, reason = _READ_ERROR, "qmail-queue exited 0 before it had read all"
+    if code in _CUSTOM and error_text:
+        return _custom(error_text.decode("ascii", "replace"), reason)
+    text = _TEXTS.get(code)
+    if text is None:
+        if 11 <= code <= 40:
+            text = "5.3.0 qq permanent problem (#5.3.0)"
+        else:
+            text = "4.3.0 qq temporary problem (#4.3.0)"
+    if text.startswith("5"):
+        return Reject(554, text, reason=reason)
+    return Defer(451, text, reason=reason)
+
+
+def _custom(text: str, reason: str) -> Verdict:
+    """A text of the queue's own: D for denied or Z for later, then what to say."""
+    if text[:1] == "D":
+        return _with_status(Reject, 554, "5.3.0", text[1:], reason)
+    return _with_status(Defer, 451, "4.3.0", text.removeprefix("Z"), reason)
+
+
+def _with_status(
+    kind: type[Reject] | type[Defer], code: int, status: str, text: str, reason: str
+) -> Verdict:
+    try:
+        if text[1:2] == ".":
+            return kind(code, text, reason=reason)
+    except ValueError:
+        pass
+    return kind(code, f"{status} {text}", reason=reason)
+
+
+class _Pipe:
+    """
+    A pipe to the program whose reading end stays open here as well, so that what the
+    program left unread can be counted when it has ended.
+    """
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.writing, False)
+
+    def unread(self) -> int:
+        """How many bytes wait in the pipe."""
+        answer = fcntl.ioctl(self.reading, termios.FIONREAD, b"\0\0\0\0")
+        return int(struct.unpack("i", answer)[0])
+
+    def close_writing(self) -> None:
+        """Let the program see the end of file."""
+        if self.writing >= 0:
+            os.close(self.writing)
+            self.writing = -1
+
+    def close(self) -> None:
+        """Give both ends back."""
+        self.close_writing()
+        os.close(self.reading)
+
+
+@implementer(IWriteDescriptor)
+class _Feed:
+    """
+    Writes chunks into a pipe: at once what it takes, the rest as the reactor says.
+
+    @ivar finished: whether all has been written.
+    @param then: called when there is nothing more to write, for good or ill.
+    """
+
+    def __init__(
+        self,
+        pipe: _Pipe,
+        chunks: Iterator[bytes],
+        reactor: IReactorFDSet,
+        then: Callable[[], None],
+    ) -> None:
+        self.finished = False
+        self._pipe = pipe
+        self._chunks = chunks
+        self._reactor = reactor
+        self._then = then
+        self._left = b""
+
+    def start(self) -> None:
+        """Write what the pipe takes now."""
+        self._reactor.addWriter(self)
+        self.doWrite()
+
+    def stop(self) -> None:
+        """Write no more."""
+        self._reactor.removeWriter(self)
+
+    def fileno(self) -> int:
+        return self._pipe.writing
+
+    def logPrefix(self) -> str:
+        return "qmail-queue"
+
+    def doWrite(self) -> None:
+        try:
+            while True:
+                self._left = self._left or next(self._chunks, b"")
+                if not self._left:
+                    break
+                self._left = self._left[os.write(self._pipe.writing, self._left) :]
+            self.finished = True
+        except BlockingIOError:
+            return
+        except OSError as error:
+            log.error("unable to read back a message: {error}", error=error)
+        self.stop()
+        self._pipe.close_writing()
+        self._then()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.stop()
+
+
+@implementer(IReadDescriptor)
+class _Run:
+    """
+    One run of the program, waited for by a process descriptor in the reactor.
+
+    @ivar verdict: fires once it has ended.
+    """
+
+    def __init__(self, transaction: Transaction, envelope: bytes, reactor: IReactorFDSet) -> None:
+        self.verdict: Deferred[Verdict] = Deferred()
+        self.pid = 0
+        self._reactor = reactor
+        self._pipes = _Pipe(), _Pipe()
+        self._error_text = _Pipe()
+        message_pipe, envelope_pipe = self._pipes
+        self._message = _Feed(message_pipe, _message(transaction), reactor, self._message_ended)
+        self._envelope = _Feed(envelope_pipe, iter((envelope,)), reactor, lambda: None)
+
+    def start(self, program: bytes, home: str, environment: dict[bytes, bytes]) -> None:
+        """
+        Start the program.
+
+        @raise OSError: when it can't be started.
+        """
+        try:
+            self._message.start()
+            descriptor = _error_descriptor(environment)
+            dup2 = (
+                (os.POSIX_SPAWN_DUP2, self._pipes[0].reading, MESSAGE),
+                (os.POSIX_SPAWN_DUP2, self._pipes[1].reading, ENVELOPE),
+                (os.POSIX_SPAWN_DUP2, self._error_text.writing, descriptor),
+            )
+            environment = {**environment, b"ERROR_FD": b"%d" % descriptor}
+            self.pid = _in_folder(
+                home,
+                lambda: os.posix_spawn(
+                    program, [program], environment, file_actions=dup2, setsigdef=[signal.SIGPIPE]
+                ),
+            )
+            self._descriptor = os.pidfd_open(self.pid)
+        except BaseException:
+            self._close()
+            raise
+        self._reactor.addReader(self)
+
+    def _message_ended(self) -> None:
+        """Only a whole message gets an envelope: without one nothing is put in the queue."""
+        if self._message.finished:
+            self._envelope.start()
+        else:
+            self._pipes[1].close_writing()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        return "qmail-queue"
+
+    def doRead(self) -> None:
+        """The program has ended."""
+        self._reactor.removeReader(self)
+        os.close(self._descriptor)
+        _pid, status = os.waitpid(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        complete = self._envelope.finished and not any(pipe.unread() for pipe in self._pipes)
+        error_text = b""
+        if self._error_text.unread():
+            error_text = os.read(self._error_text.reading, CHUNK)
+        self._close()
+        verdict = verdict_of_exit(None if code < 0 else code, complete, error_text)
+        if verdict is None:
+            verdict = Accept(text=taken(self.pid), reason=f"qp {self.pid}")
+        self.verdict.callback(verdict)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor goes away; the program goes on by itself."""
+
+    def _close(self) -> None:
+        self._message.stop()
+        self._envelope.stop()
+        for pipe in (*self._pipes, self._error_text):
+            pipe.close()
+
+
+def _message(transaction: Transaction) -> Iterator[bytes]:
+    body = transaction.body
+    assert body is not None
+    return chain((transaction.header,), iter(lambda: body.read(CHUNK), b""))
+
+
+def _error_descriptor(environment: dict[bytes, bytes]) -> int:
+    """The descriptor for error texts: the one that ERROR_FD names, else notqmail's."""
+    named = environment.get(b"ERROR_FD", b"")
+    if named.isdigit() and 2 < int(named) < 1000:
+        return int(named)
+    return ERROR_TEXT
+
+
+def _in_folder(folder: str, function: Callable[[], Any]) -> Any:
+    """
+    Call a function with another current folder, for C{posix_spawn} can't change it.
+    """
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    try:
+        os.chdir(folder)
+        return function()
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+@implementer(IQueue)
+class QmailQueue:
+    """
+    A program that speaks like qmail-queue.
+
+    @param program: the program to run, unless QMAILQUEUE names another one for the
+        connection; relative to C{home}.
+    @param home: the folder to run it in.
+    """
+
+    def __init__(self, program: str, home: str, reactor: IReactorFDSet) -> None:
+        self.name = f"qmail:{program}"
+        self._program = os.fsencode(program)
+        self._home = home
+        self._reactor = reactor
+
+    def put(self, session: Session) -> Deferred[Verdict]:
+        """Run the program once, for all recipients."""
+        transaction = session.transaction
+        assert transaction is not None
+        environment = {**os.environb, **session.connection.as_environment()}
+        program = environment.get(b"QMAILQUEUE") or self._program
+        run = _Run(transaction, qmail_envelope(transaction), self._reactor)
+        try:
+            run.start(program, self._home, environment)
+        except OSError as error:
+            log.error("unable to run {program!r}: {error}", program=program, error=error)
+            return succeed(Defer(451, _TEXTS[120], reason=f"{program!r}: {error.strerror}"))
+        return run.verdict

@@ -1,0 +1,237 @@
+# -*- test-case-name: mvmtr.test.test_session -*-
+"""
+The words that all else is written in: connection, session, transaction, verdict.
+
+Values from the wire are bytes here as well; text is made of them at the edges.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import IO, ClassVar, TypeVar
+
+from mvmtr.settings import Settings
+
+
+class Stage(StrEnum):
+    """The points of a session at which checks are asked, in their order."""
+
+    CONNECT = "connect"
+    HELO = "helo"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    MESSAGE = "message"
+
+
+V = TypeVar("V", bound="Verdict")
+
+_ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?= |$)")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+REPLY_TEXT_MAX = 480
+"""Longest text of a reply in bytes; with code and line end it stays below the 512 of
+RFC 5321, section 4.5.3.1.5."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    What a check, or the queue, decided.
+
+    Use one of the subclasses: they tell accepted from refused, and permanent from
+    temporary, as types.
+
+    @ivar code: the SMTP reply code; the subclass says in which hundred it must lie.
+    @ivar text: the text of the reply. An enhanced status code in front (RFC 2034) is
+        kept, a missing one is added. What is not printable ASCII becomes a blank.
+    @ivar reason: why, for the log and for explanations: a control file and its line.
+    @ivar check: the name of the check that decided; the policy fills it in.
+
+    @raise ValueError: when code and class, or code and enhanced status code, disagree.
+    """
+
+    code: int
+    text: str
+    reason: str = ""
+    check: str = ""
+
+    hundred: ClassVar[int] = 2
+    status: ClassVar[str] = "2.0.0"
+
+    def __post_init__(self) -> None:
+        if not self.hundred * 100 <= self.code < self.hundred * 100 + 100:
+            raise ValueError(f"{type(self).__name__} with reply code {self.code}")
+        text = _UNPRINTABLE.sub(" ", self.text).strip()[:REPLY_TEXT_MAX]
+        enhanced = _ENHANCED.match(text)
+        if enhanced is None:
+            text = f"{self.status} {text}"
+        elif int(enhanced[1]) != self.hundred:
+            raise ValueError(f"reply code {self.code} with enhanced status code {enhanced[0]}")
+        object.__setattr__(self, "text", text)
+
+    @property
+    def name(self) -> str:
+        """The kind of verdict, as the log calls it: C{accept}, C{reject}, …"""
+        return type(self).__name__.lower()
+
+    def by(self: V, check: str) -> V:
+        """The same verdict, given by the check of that name."""
+        return self if self.check else replace(self, check=check)
+
+    def because(self: V, reason: str) -> V:
+        """The same verdict with a reason."""
+        return replace(self, reason=reason)
+
+
+@dataclass(frozen=True)
+class Accept(Verdict):
+    """Yes; the checks after this one are not asked at this stage."""
+
+    code: int = 250
+    text: str = "ok"
+
+
+@dataclass(frozen=True)
+class Discard(Verdict):
+    """
+    Say yes to the client and throw away: the recipient at RCPT, the whole message
+    elsewhere.
+    """
+
+    code: int = 250
+    text: str = "ok"
+
+
+@dataclass(frozen=True)
+class Reject(Verdict):
+    """
+    No, for good (5xx).
+
+    @ivar at_rcpt: given at MAIL, it is held back: MAIL is answered 250 and every RCPT
+        of the transaction gets this verdict, as qmail-smtpd does with badmailfrom.
+    """
+
+    code: int = 554
+    text: str = "refused"
+    at_rcpt: bool = False
+
+    hundred: ClassVar[int] = 5
+    status: ClassVar[str] = "5.7.1"
+
+
+@dataclass(frozen=True)
+class Defer(Verdict):
+    """
+    Not now (4xx). The code 421 ends the session as well (RFC 5321, section 3.8).
+    """
+
+    code: int = 451
+    text: str = "try again later"
+
+    hundred: ClassVar[int] = 4
+    status: ClassVar[str] = "4.7.1"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """
+    Who talks to whom: from tcpserver's environment or from the socket, all the same to
+    those who look at it. C{None} is "not known".
+
+    @ivar environment: the variables that hold for this connection (RELAYCLIENT,
+        DATABYTES, QMAILQUEUE and whatever else was set for it).
+    """
+
+    remote_ip: bytes | None = None
+    remote_host: bytes | None = None
+    remote_info: bytes | None = None
+    local_ip: bytes | None = None
+    local_host: bytes | None = None
+    environment: Mapping[bytes, bytes] = field(default_factory=dict)
+
+    def as_environment(self) -> dict[bytes, bytes]:
+        """
+        The variables that tcpserver would have set, for programs that are run on behalf
+        of this connection and expect them.
+        """
+        named = {
+            b"TCPREMOTEIP": self.remote_ip,
+            b"TCPREMOTEHOST": self.remote_host,
+            b"TCPREMOTEINFO": self.remote_info,
+            b"TCPLOCALIP": self.local_ip,
+            b"TCPLOCALHOST": self.local_host,
+        }
+        known = {name: value for name, value in named.items() if value is not None}
+        return {**known, **self.environment}
+
+
+class Transaction:
+    """
+    One message and its envelope, from MAIL to the end of data (RFC 5321, section 3.3).
+
+    @ivar reverse_path: the sender, quotes off; empty for the null sender.
+    @ivar parameters: the ESMTP parameters of MAIL, keywords in capitals.
+    @ivar recipients: the accepted recipients, in order, as often as they were given.
+    @ivar discarded: recipients that were accepted and dropped.
+    @ivar held: a refusal at MAIL that every RCPT gets.
+    @ivar discard: set when the message is to be thrown away.
+    @ivar header: what the server puts in front of the message.
+    @ivar body: the message as it is stored, lines ending in LF, at its beginning; from
+        the end of data on.
+    @ivar size: the length of C{body} in bytes.
+    """
+
+    def __init__(
+        self, reverse_path: bytes, parameters: Mapping[bytes, bytes | None] | None = None
+    ) -> None:
+        self.reverse_path = reverse_path
+        self.parameters = parameters or {}
+        self.recipients: list[bytes] = []
+        self.discarded: list[bytes] = []
+        self.held: Reject | None = None
+        self.discard: Discard | None = None
+        self.header = b""
+        self.body: IO[bytes] | None = None
+        self.size = 0
+
+
+def taken(process: int) -> str:
+    """The text of the reply to a message that was taken; readers of logs know this form."""
+    return f"2.0.0 ok {int(time.time())} qp {process}"
+
+
+_counter = itertools.count(1)
+
+Witness = Callable[[str, Stage, "Verdict | None"], None]
+
+
+class Session:
+    """
+    One connection from greeting to end, as checks see it.
+
+    @ivar id: a short name for it, unique on this machine.
+    @ivar helo: the name given with HELO or EHLO, or C{None}.
+    @ivar esmtp: whether the last greeting command was EHLO.
+    @ivar user: the authenticated user, or C{None}.
+    @ivar relay: why this client may send anywhere; empty when it may not.
+    @ivar witness: told of every check that is asked and what it answered.
+    """
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self.id = f"{int(time.time()):x}.{os.getpid()}.{next(_counter)}"
+        self.connection = connection
+        self.settings = settings
+        self.helo: bytes | None = None
+        self.esmtp = False
+        self.user: bytes | None = None
+        self.relay = "RELAYCLIENT is set" if b"RELAYCLIENT" in connection.environment else ""
+        self.transaction: Transaction | None = None
+        self.witness: Witness | None = None
