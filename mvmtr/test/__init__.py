@@ -1,0 +1,1 @@
+"""Tests. What they share is in L{mvmtr.test.support}."""
