@@ -1,4 +1,9 @@
-"""The program C{mvmtr}: C{twistd mvmtr} in the foreground."""
+"""
+The program C{mvmtr}.
+
+C{mvmtr check} and C{mvmtr explain} look at a configuration; anything else is
+C{twistd mvmtr} in the foreground.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,17 @@ import sys
 
 
 def main() -> None:
-    """Run C{twistd} with the arguments of this program."""
+    """Run the command that the first argument names."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command == "check":
+        from mvmtr.check import main as check
+
+        sys.exit(check(sys.argv[2:]))
+    if command == "explain":
+        from mvmtr.explain import main as explain
+
+        explain(sys.argv[2:])
+        return
     from twisted.scripts.twistd import run
 
     sys.argv[:1] = ["twistd", "--nodaemon", "--pidfile=", "mvmtr"]

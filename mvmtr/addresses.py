@@ -56,6 +56,6 @@ def quote(address: bytes) -> bytes:
     local, at, domain = address.rpartition(b"@")
     if not at:
         local, domain = domain, b""
-    if local and not _DOT_ATOM.match(local):
+    if (local or at) and not _DOT_ATOM.match(local):
         local = b'"' + _NEEDS_ESCAPE.sub(rb"\\\1", local) + b'"'
     return local + at + domain

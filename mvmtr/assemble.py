@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from dataclasses import replace as replaced
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zope.interface.exceptions import Invalid
@@ -18,15 +17,18 @@ from zope.interface.verify import verifyObject
 from mvmtr.checks.rcpt_domains import RcptDomains
 from mvmtr.checks.relay import Relay
 from mvmtr.compat.controlfile import ControlError
-from mvmtr.compat.qmail import Controls, databytes_of, read_controls
+from mvmtr.compat.qmail import Controls, control_paths, databytes_of, read_controls
+from mvmtr.compat.tcprules import TcpRules, TcpRulesCheck
 from mvmtr.configuration import Configuration
-from mvmtr.interfaces import ICheck
+from mvmtr.interfaces import ICheck, IQueue
 from mvmtr.policy import Policy
 from mvmtr.queue import QueueError, queue_from_string
-from mvmtr.session import Connection
+from mvmtr.session import Connection, Stage
 from mvmtr.settings import SettingError, Settings, parse
 
 CONTROL_DIR = "/var/qmail/control"
+
+Stamp = tuple[tuple[int, int, int, int] | None, ...]
 
 
 class ConfigurationError(Exception):
@@ -39,12 +41,14 @@ class Sources:
     Where a configuration comes from.
 
     @ivar control_dir: the qmail control folder; C{None} without qmail compatibility.
+    @ivar tcp_rules: the compiled rules file of tcpserver, if there is one.
     @ivar queue: see L{queue_from_string}.
     @ivar overrides: controls by name, as text, from the command line.
     @ivar checks: checks that stand before all others.
     """
 
     control_dir: str | None = CONTROL_DIR
+    tcp_rules: str | None = None
     queue: str = "qmail"
     overrides: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[ICheck, ...] = ()
@@ -55,33 +59,63 @@ class Assembly:
     A configuration, and what it takes to fit it to a connection.
 
     @ivar configuration: what holds where a connection brings nothing of its own.
+    @ivar paths: the files that it was read from.
+    @ivar stamp: how they looked just before they were read.
     @ivar warnings: what the postmaster should know, one line each.
+    @ivar open_relay: everybody may send to everybody.
+    @param queue: a queue that is there already.
     @raise ConfigurationError: when a source can't be read or makes no sense.
     """
 
-    def __init__(self, sources: Sources, reactor: Any) -> None:
+    def __init__(self, sources: Sources, reactor: Any, queue: IQueue | None = None) -> None:
+        home = os.path.dirname(os.path.abspath(sources.control_dir or CONTROL_DIR))
+        paths = [] if sources.tcp_rules is None else [sources.tcp_rules]
         try:
-            controls = (
-                Controls() if sources.control_dir is None else read_controls(sources.control_dir)
-            )
+            controls = Controls()
+            if sources.control_dir is not None:
+                controls = read_controls(sources.control_dir)
+                paths += control_paths(sources.control_dir)
             self._overrides = {name: parse(name, text) for name, text in sources.overrides.items()}
-            home = os.path.dirname(os.path.abspath(sources.control_dir or CONTROL_DIR))
-            queue = queue_from_string(sources.queue, home, reactor)
+            settings = self._overridden(Settings().with_(controls.values, controls.origins))
+            self.rules = None if sources.tcp_rules is None else TcpRules(sources.tcp_rules)
+            domains = RcptDomains(settings.smtp_server_rcpt_domains)
+            ours = [domains, *(check for check in controls.checks if Stage.RCPT in check.stages)]
+            recipients = _recipient_checks(sources, settings, home, ours, reactor)
+            queue = queue or queue_from_string(sources.queue, home, reactor)
         except (ControlError, SettingError, QueueError) as error:
             raise ConfigurationError(str(error)) from error
-        settings = self._overridden(Settings().with_(controls.values, controls.origins))
         checks = (
             *_verified(sources.checks),
-            RcptDomains(settings.smtp_server_rcpt_domains),
+            *(() if self.rules is None else (TcpRulesCheck(),)),
+            *recipients,
+            domains,
             Relay(),
             *controls.checks,
         )
+        for check in recipients:
+            paths += check.paths
+        self.paths = tuple(paths)
+        self.stamp = stamp_of(self.paths)
         self.warnings = controls.warnings
+        self.open_relay = controls.open_relay
         self.configuration = Configuration(settings, Policy(checks, reactor), queue)
 
     def _overridden(self, settings: Settings) -> Settings:
         origins = dict.fromkeys(self._overrides, "command line")
         return settings.with_(self._overrides, origins)
+
+    def ruled(self, connection: Connection) -> Connection:
+        """
+        The connection as the rules make it.
+
+        @raise ControlError: when the rules file is damaged.
+        """
+        if self.rules is None:
+            return connection
+        rule = self.rules.find(
+            connection.remote_ip or b"", connection.remote_host, connection.remote_info
+        )
+        return connection if rule is None else self.rules.apply(rule, connection)
 
     def for_connection(self, connection: Connection) -> Configuration:
         """The configuration for one connection, with DATABYTES where it has that."""
@@ -92,7 +126,57 @@ class Assembly:
             {"smtp_server_msgsize_max": databytes_of(limit)},
             {"smtp_server_msgsize_max": "DATABYTES"},
         )
-        return replaced(self.configuration, settings=self._overridden(settings))
+        return replace(self.configuration, settings=self._overridden(settings))
+
+
+def inherited() -> dict[bytes, bytes]:
+    """
+    What a listening server takes from its own environment for every connection. Only a
+    parent that accepts connections can say who may relay.
+    """
+    names = (b"DATABYTES", b"QMAILQUEUE", b"RCPTCHECK")
+    return {name: os.environb[name] for name in names if name in os.environb}
+
+
+def stamp_of(paths: tuple[str, ...]) -> Stamp:
+    """What changes with every edit of one of the files, or when one comes or goes."""
+    stamp: list[tuple[int, int, int, int] | None] = []
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError:
+            stamp.append(None)
+        else:
+            stamp.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return tuple(stamp)
+
+
+def _recipient_checks(
+    sources: Sources, settings: Settings, home: str, ours: list[ICheck], reactor: Any
+) -> list[Any]:
+    """
+    The checks that know which recipients exist, as far as they are switched on.
+
+    Each has C{paths}, the files that it was read from. Only what is used is loaded.
+
+    @param ours: checks that know which recipients mail is taken for at all.
+    """
+    checks: list[Any] = []
+    if settings.smtp_server_validrcptto:
+        from mvmtr.compat.validrcptto import ValidRcptTo
+
+        path = os.path.join(sources.control_dir or "", settings.smtp_server_validrcptto)
+        checks.append(ValidRcptTo(path, ours))
+    if settings.smtp_server_rcpt_users:
+        from mvmtr.compat.users import Users
+
+        checks.append(Users(home))
+    program = settings.smtp_server_rcptcheck
+    if program or b"RCPTCHECK" in os.environb or sources.tcp_rules is not None:
+        from mvmtr.compat.rcptcheck import RcptCheck
+
+        checks.append(RcptCheck(program, home, reactor, ours))
+    return checks
 
 
 def _verified(checks: Iterable[ICheck]) -> Iterable[ICheck]:
@@ -100,5 +184,6 @@ def _verified(checks: Iterable[ICheck]) -> Iterable[ICheck]:
         try:
             verifyObject(ICheck, check)
         except Invalid as error:
-            raise ConfigurationError(f"{check!r} is no check: {error}") from error
+            why = " ".join(str(error).split())
+            raise ConfigurationError(f"{check!r} is no check: {why}") from error
         yield check

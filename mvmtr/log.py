@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any
 
 from twisted.logger import (
@@ -27,7 +28,7 @@ from twisted.logger import (
 from zope.interface import provider
 
 _PLAIN = re.compile(r"[^\s\"\\=\x00-\x20\x7f-\U0010ffff]+\Z")
-_ESCAPED = re.compile(r'[\x00-\x1f\x7f-\xa0\u2028\u2029"\\]')
+_ESCAPED = re.compile(r'[\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff"\\]')
 
 VALUE_MAX = 2000
 """Longest value in characters; of longer ones the length is told instead of the rest."""
@@ -35,7 +36,9 @@ VALUE_MAX = 2000
 
 def _escape(match: re.Match[str]) -> str:
     character = match[0]
-    return "\\" + character if character in '"\\' else f"\\x{ord(character):02x}"
+    if character in '"\\':
+        return "\\" + character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def text_of(value: object) -> str:
@@ -46,7 +49,7 @@ def text_of(value: object) -> str:
     value can end a line or look like another one.
     """
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "backslashreplace")
+        value = value.decode("utf-8", "surrogateescape")
     text = str(value)
     if len(text) > VALUE_MAX:
         text = f"{text[:VALUE_MAX]}...({len(text)})"
@@ -79,7 +82,7 @@ def _is_no_plugin_cache(event: LogEvent) -> Any:
     twistd can't write its cache of plugins into a folder of root's. Nobody needs to know:
     the plugins are found all the same.
     """
-    if "plugin cache" in str(event.get("log_format") or event.get("format") or ""):
+    if "plugin cache" in formatEvent(event):
         return PredicateResult.no
     return PredicateResult.yes
 
@@ -87,7 +90,8 @@ def _is_no_plugin_cache(event: LogEvent) -> Any:
 def _line(event: LogEvent) -> str:
     text = formatEvent(event)
     if "log_failure" in event:
-        text += "\n" + event["log_failure"].getTraceback().rstrip()
+        # Indented, so that nothing in it can look like a line of its own.
+        text += "\n" + indent(event["log_failure"].getTraceback().rstrip(), "    ", bool)
     return f"mvmtr: {text}\n"
 
 

@@ -69,13 +69,13 @@ class Verdict:
     def __post_init__(self) -> None:
         if not self.hundred * 100 <= self.code < self.hundred * 100 + 100:
             raise ValueError(f"{type(self).__name__} with reply code {self.code}")
-        text = _UNPRINTABLE.sub(" ", self.text).strip()[:REPLY_TEXT_MAX]
+        text = _UNPRINTABLE.sub(" ", self.text).strip()
         enhanced = _ENHANCED.match(text)
         if enhanced is None:
             text = f"{self.status} {text}"
         elif int(enhanced[1]) != self.hundred:
             raise ValueError(f"reply code {self.code} with enhanced status code {enhanced[0]}")
-        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "text", text[:REPLY_TEXT_MAX].rstrip())
 
     @property
     def name(self) -> str:
@@ -148,6 +148,7 @@ class Connection:
 
     @ivar environment: the variables that hold for this connection (RELAYCLIENT,
         DATABYTES, QMAILQUEUE and whatever else was set for it).
+    @ivar denied: why the connection is refused; empty when it is not.
     """
 
     remote_ip: bytes | None = None
@@ -156,6 +157,7 @@ class Connection:
     local_ip: bytes | None = None
     local_host: bytes | None = None
     environment: Mapping[bytes, bytes] = field(default_factory=dict)
+    denied: str = ""
 
     def as_environment(self) -> dict[bytes, bytes]:
         """

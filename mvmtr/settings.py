@@ -19,8 +19,8 @@ class SettingError(ValueError):
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise SettingError(f"{text!r} is not a whole number")
+    if not text.isascii() or not text.isdigit() or len(text) > 20:
+        raise SettingError(f"{text[:40]!r} is not a whole number of up to 20 digits")
     return int(text)
 
 
@@ -31,18 +31,31 @@ def _positive(text: str) -> int:
     return number
 
 
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise SettingError(f"{text!r} is neither on nor off")
+    return text == "on"
+
+
 def _name(text: str) -> bytes:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise SettingError(f"{text!r} is not a host name")
     return text.encode("ascii")
 
 
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SettingError(f"{text!r} is not UTF-8") from None
+
+
 def _words(text: str) -> tuple[bytes, ...]:
-    return tuple(word.encode("utf-8") for word in text.replace(",", " ").split())
+    return tuple(_encoded(word) for word in text.replace(",", " ").split())
 
 
 def _lines(text: str) -> tuple[bytes, ...]:
-    return tuple(line.encode("utf-8") for line in text.splitlines())
+    return tuple(_encoded(line) for line in text.splitlines())
 
 
 def _control(parse: Callable[[str], Any], default: Any, unit: str, meaning: str) -> Any:
@@ -101,8 +114,26 @@ class Settings:
     smtp_server_stop_timeout: int = _control(
         _positive, 30, "seconds", "how long a stopping server waits for sessions to end"
     )
+    smtp_server_connections_max: int = _control(
+        _positive, 40, "sessions", "at a time on a listening server; more are told 421"
+    )
+    smtp_server_connections_per_address: int = _control(
+        _number, 0, "sessions", "the same from one client address; 0: no limit"
+    )
     smtp_server_rcpt_domains: tuple[bytes, ...] = _control(
         _words, (), "domains", "taken mail for, as well as rcpthosts; .name: all below name"
+    )
+    smtp_server_validrcptto: str = _control(
+        str, "", "file", "cdb or text file of the recipients that exist, in the control folder"
+    )
+    smtp_server_rcpt_users: bool = _control(
+        _switch,
+        False,
+        "on/off",
+        "refuse recipients with neither a user nor a .qmail file",
+    )
+    smtp_server_rcptcheck: str = _control(
+        str, "", "program", "asked about every recipient; RCPTCHECK of a connection comes first"
     )
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 

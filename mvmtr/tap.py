@@ -6,18 +6,19 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python import usage
-from twisted.python.reflect import namedAny
 
-from mvmtr import __version__
-from mvmtr.assemble import CONTROL_DIR, Assembly, ConfigurationError, Sources
+from mvmtr.assemble import Assembly, ConfigurationError, inherited
+from mvmtr.live import LiveConfiguration
 from mvmtr.log import use_twistd
+from mvmtr.options import ConfigurationOptions
 from mvmtr.protocol.delivery import anonymous_portal
 from mvmtr.protocol.reply import CONTROLS_UNREADABLE, reply_of
 from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory, ip_of
@@ -39,115 +40,57 @@ Examples:
 """
 
 
-class Options(usage.Options):
+class Options(ConfigurationOptions):
     """The options of C{twistd mvmtr}, and of the program C{mvmtr}."""
 
     synopsis = "[options] [arguments of qmail-smtpd, which are skipped]"
 
     optFlags = [
         ["stdio", None, "Serve one client on descriptors 0 and 1; log to descriptor 2."],
-        ["no-qmail", None, "Read no control file, and take no further arguments."],
     ]
 
     optParameters = [
-        ["control-dir", None, None, f"Folder of qmail control files. [default: {CONTROL_DIR}]"],
-        ["queue", None, "qmail", "Where mail goes: qmail[:PROGRAM], maildir:FOLDER, discard:"],
-        ["hostname", None, None, "Own name in greeting and replies."],
-        ["bodycache", "b", None, "Bytes of a message that are held in memory."],
+        ["remote-host", None, "off", "Look up names of clients: off, ptr or paranoid."],
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self["listen"] = []
-        self["set"] = {}
-        self["checks"] = []
-        self.arguments: Sequence[str] = ()
-        self.missing_control_dir: str | None = None
 
     def opt_listen(self, description: str) -> None:
         """Listen on a Twisted server endpoint; may be repeated. [default: tcp:25]"""
         self["listen"].append(description)
 
-    def opt_set(self, assignment: str) -> None:
-        """Set a control, as in --set smtp_server_timeout=60; may be repeated."""
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise usage.UsageError(f"--set {assignment}: wants NAME=VALUE")
-        self["set"][name] = value
-
-    def opt_check(self, name: str) -> None:
-        """Ask a check of your own first, given the dotted name of its class; may be repeated."""
-        try:
-            self["checks"].append(namedAny(name)())
-        except Exception as error:
-            raise usage.UsageError(f"--check {name}: {type(error).__name__}: {error}") from error
-
-    def opt_version(self) -> None:
-        """Print the version and exit."""
-        print(f"mvmtr {__version__}")
-        sys.exit(0)
-
     def getUsage(self, width: int | None = None) -> str:
         """The help text, with an example for each use."""
         return super().getUsage(width) + EXAMPLES
 
-    def parseArgs(self, *arguments: str) -> None:
-        """Keep the arguments that are no options."""
-        self.arguments = arguments
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """See L{usage.Options}; errors are one line and exit status 1."""
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
-            sys.exit(f"mvmtr: {error}")
-
     def postOptions(self) -> None:
         """Look at the options together, and turn off what twistd must not do here."""
-        self._find_controls()
-        if self.arguments and self["control-dir"] is None:
-            raise usage.UsageError(
-                f"without qmail compatibility there are no arguments: {' '.join(self.arguments)}"
-            )
-        for option, control in (
-            ("hostname", "usehostname"),
-            ("bodycache", "smtp_server_bodycache"),
-        ):
-            if self[option] is not None:
-                self["set"][control] = self[option]
+        super().postOptions()
+        if self["remote-host"] not in ("off", "ptr", "paranoid"):
+            raise usage.UsageError("--remote-host is off, ptr or paranoid")
+        if self["stdio"]:
+            self._check_stdio()
         if self.parent is not None:
             self._adapt_twistd(self.parent)
 
-    def _find_controls(self) -> None:
-        if self["no-qmail"]:
-            if self["control-dir"] is not None:
-                raise usage.UsageError("--no-qmail and --control-dir exclude each other")
-        elif self["control-dir"] is not None:
-            self["control-dir"] = os.path.abspath(self["control-dir"])
-        elif os.path.lexists(CONTROL_DIR):
-            self["control-dir"] = CONTROL_DIR
-        else:
-            self.missing_control_dir = CONTROL_DIR
+    def _check_stdio(self) -> None:
+        """What only a listening server can do is done by tcpserver otherwise."""
+        for option in ("listen", "tcp-rules", "max-connections", "max-per-address"):
+            if self[option]:
+                raise usage.UsageError(f"--stdio and --{option} exclude each other")
+        if self["remote-host"] != "off":
+            raise usage.UsageError("--stdio and --remote-host exclude each other")
 
     def _adapt_twistd(self, twistd: Any) -> None:
         if self["stdio"]:
-            if self["listen"]:
-                raise usage.UsageError("--stdio and --listen exclude each other")
             # tcpserver waits for this very process, and descriptor 1 is the client.
             twistd.update({"nodaemon": True, "pidfile": None, "logfile": None})
             twistd["logger"] = "mvmtr.log.stderr_observer"
         elif twistd["logger"] is None:
             use_twistd(twistd)
             twistd["logger"] = "mvmtr.log.twistd_observer"
-
-    def sources(self) -> Sources:
-        """Where the configuration comes from."""
-        return Sources(
-            control_dir=self["control-dir"],
-            queue=self["queue"],
-            overrides=self["set"],
-            checks=tuple(self["checks"]),
-        )
 
 
 def makeService(options: Options) -> IService:
@@ -160,15 +103,15 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     try:
-        assembly = Assembly(options.sources(), reactor)
+        live = LiveConfiguration(options.sources(), reactor)
     except ConfigurationError as error:
         if options["stdio"]:
             os.write(1, reply_of(CONTROLS_UNREADABLE))
         sys.exit(f"mvmtr: {error}")
-    _warn(options, assembly)
+    _warn(options, live.assembly)
     if options["stdio"]:
-        return _stdio_service(assembly, reactor)
-    listener = _listener(options, assembly, reactor)
+        return _stdio_service(live.assembly, reactor)
+    listener = _listener(options, live, reactor)
     try:
         # Now, and not when the service starts, for twistd has no terminal any more then.
         listener.bind()
@@ -211,23 +154,43 @@ def _stdio_service(assembly: Assembly, reactor: Any) -> IService:
     return StdioService(reactor, factory, ended)
 
 
-def _listener(options: Options, assembly: Assembly, reactor: Any) -> Listener:
-    # Nobody but a parent that accepts connections can say who may relay.
+def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listener:
     if b"RELAYCLIENT" in os.environb:
         log.warn("RELAYCLIENT in the environment of a listening mvmtr means nothing")
-    environment = {
-        name: os.environb[name] for name in (b"DATABYTES", b"QMAILQUEUE") if name in os.environb
-    }
-    settings = assembly.configuration.settings
+    environment = inherited()
+    name_of = _names(options["remote-host"])
 
-    def describe(transport: Any) -> Connection:
-        return Connection(
+    def describe(transport: Any) -> Any:
+        live.refresh()
+        connection = Connection(
             remote_ip=ip_of(transport.getPeer()),
             local_ip=ip_of(transport.getHost()),
-            local_host=settings.usehostname or None,
+            local_host=live.assembly.configuration.settings.usehostname or None,
             environment=environment,
         )
+        if name_of is None or connection.remote_ip is None:
+            return live.ruled(connection)
+        return Deferred.fromCoroutine(name_of(connection.remote_ip)).addCallback(
+            lambda host: live.ruled(replace(connection, remote_host=host))
+        )
 
-    factory = ReceiverFactory(assembly.for_connection, anonymous_portal(), describe)
-    endpoints = options["listen"] or ["tcp:25"]
-    return Listener(reactor, endpoints, factory, settings.smtp_server_stop_timeout)
+    def limits() -> tuple[int, int]:
+        settings = live.assembly.configuration.settings
+        return settings.smtp_server_connections_max, settings.smtp_server_connections_per_address
+
+    factory = ReceiverFactory(live.for_connection, anonymous_portal(), describe, limits)
+    return Listener(
+        reactor,
+        options["listen"] or ["tcp:25"],
+        factory,
+        live.assembly.configuration.settings.smtp_server_stop_timeout,
+        reload=lambda: live.refresh(force=True),
+    )
+
+
+def _names(mode: str) -> Callable[[bytes], Any] | None:
+    if mode == "off":
+        return None
+    from mvmtr.protocol.remotehost import RemoteHost
+
+    return RemoteHost(paranoid=mode == "paranoid").name_of

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 
 from mvmtr.compat.controlfile import ControlError
 
@@ -28,7 +29,7 @@ class _File:
         except IsADirectoryError:
             header = b""
         self._size = os.fstat(self._descriptor).st_size
-        self.reads_left = 0
+        self.reads_left = _HEADER // 8
         whole = header[: len(header) & ~7]
         self._header = whole + _BEYOND * ((_HEADER - len(whole)) // 8)
 
@@ -36,11 +37,11 @@ class _File:
         return max(_HEADER, self._size)
 
     def __getitem__(self, part: slice) -> bytes:
-        if part.stop <= _HEADER:
-            return self._header[part]
         self.reads_left -= 1
         if self.reads_left < 0:
             raise OSError("a hash table without an empty slot")
+        if part.stop <= _HEADER:
+            return self._header[part]
         return os.pread(self._descriptor, min(part.stop, self._size) - part.start, part.start)
 
     def close(self) -> None:
@@ -84,3 +85,35 @@ class Cdb:
         except (OSError, ValueError, struct.error) as error:
             raise ControlError(f"{self.path}: damaged: {error}") from error
         return value
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """
+        All keys and values in the order of the file, as often as they were put in.
+
+        @raise ControlError: when the database is damaged; what comes before the damage is
+            given first.
+        """
+        tables = [(start, start + 8 * slots) for start, slots in self._reader.index if slots]
+        position = _HEADER
+        records_end = min((start for start, _end in tables), default=position)
+        try:
+            if max((end for _start, end in tables), default=position) > len(self._file):
+                raise ValueError("cut short")
+            if records_end < position:
+                raise ValueError("a hash table that lies in the header")
+            while position < records_end:
+                # One for the lengths, one for what they are the lengths of.
+                self._file.reads_left = 2
+                lengths = self._file[position : position + 8]
+                key_length, value_length = struct.unpack("<LL", lengths)
+                position += 8
+                following = position + key_length + value_length
+                if following > records_end:
+                    raise ValueError("a record that does not fit")
+                record = self._file[position:following]
+                if len(record) < key_length + value_length:
+                    raise ValueError("cut short")
+                position = following
+                yield record[:key_length], record[key_length:]
+        except (OSError, ValueError, struct.error) as error:
+            raise ControlError(f"{self.path}: damaged: {error}") from error

@@ -16,7 +16,7 @@ _DIGITS = re.compile(rb"\d+")
 
 
 class ControlError(Exception):
-    """A control file that is there and can't be read, or holds what it may not."""
+    """Control files that are there and can't be read, or hold what they may not."""
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,14 @@ class Controls:
     @ivar origins: for each of them, file and line.
     @ivar checks: the qmail checks, to stand last in the policy.
     @ivar warnings: what the postmaster should know, one line each.
+    @ivar open_relay: there is no rcpthosts, and everybody may send to everybody.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     checks: list[ICheck] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    open_relay: bool = False
 
 
 _Setter = Callable[[Controls, str, list[Line]], None]
@@ -106,6 +108,12 @@ FILES: dict[str, _Setter] = {
 }
 
 
+def control_paths(directory: str) -> tuple[str, ...]:
+    """The files of a control folder that L{read_controls} looks at, there or not."""
+    names = (*FILES, "badmailfrom", "rcpthosts", "morercpthosts.cdb")
+    return tuple(os.path.join(directory, name) for name in names)
+
+
 def databytes_of(environment: bytes) -> int:
     """What DATABYTES in the environment means: without digits, no limit."""
     return leading_number(environment) or 0
@@ -122,18 +130,38 @@ def read_controls(directory: str) -> Controls:
     except OSError as error:
         raise ControlError(f"{directory}: {error.strerror}") from error
     controls = Controls()
-    for name, set_from in FILES.items():
+    problems = []
+    for read in (*map(_reader, FILES), _bad_senders, _hosts):
+        try:
+            read(controls, directory)
+        except ControlError as error:
+            problems.append(str(error))
+    if problems:
+        raise ControlError("; ".join(problems))
+    return controls
+
+
+def _reader(name: str) -> Callable[[Controls, str], None]:
+    def read(controls: Controls, directory: str) -> None:
         path = os.path.join(directory, name)
         lines = read_lines(path)
         if lines is not None:
-            set_from(controls, path, lines)
-    bad_senders = read_badmailfrom(directory)
-    if bad_senders is not None:
-        controls.checks.append(bad_senders)
-    hosts = read_rcpthosts(directory)
-    if hosts.hosts is None:
+            FILES[name](controls, path, lines)
+
+    return read
+
+
+def _bad_senders(controls: Controls, directory: str) -> None:
+    check = read_badmailfrom(directory)
+    if check is not None:
+        controls.checks.append(check)
+
+
+def _hosts(controls: Controls, directory: str) -> None:
+    check = read_rcpthosts(directory)
+    if check.hosts is None:
+        controls.open_relay = True
         controls.warnings.append(
-            f"OPEN RELAY: there is no {hosts.path}, so that anybody may send to anybody"
+            f"OPEN RELAY: there is no {check.path}, so that anybody may send to anybody"
         )
-    controls.checks.append(hosts)
-    return controls
+    controls.checks.append(check)

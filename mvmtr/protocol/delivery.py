@@ -139,7 +139,9 @@ class IncomingMessage:
         settings = self._session.settings
         self._transaction.header = header
         self._transaction.body = tempfile.SpooledTemporaryFile(
-            settings.smtp_server_bodycache, dir=settings.smtp_server_spool or None
+            # To tempfile, 0 would be no limit.
+            settings.smtp_server_bodycache or 1,
+            dir=settings.smtp_server_spool or None,
         )
 
     def write(self, text: bytes) -> None:

@@ -10,12 +10,16 @@ client that does not read its replies gets no more of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -122,12 +126,18 @@ class Flow(ESMTP):
         self.setTimeout(None)
         self._flush()
         self.transport.unregisterProducer()
-        self._deadline = self.callLater(LINGER if linger else CLOSE_TIMEOUT, self._abort)
-        if linger and not self._end_of_input and hasattr(self.transport, "loseWriteConnection"):
+        # Only TCP resets a connection that is closed with input unread.
+        is_tcp: bool = ITCPTransport.providedBy(self.transport)
+        if linger and is_tcp and not self._end_of_input:
+            self._deadline = self.callLater(LINGER, self._leave)
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()
         else:
-            self.transport.loseConnection()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._deadline = self.callLater(CLOSE_TIMEOUT, self._abort)
+        self.transport.loseConnection()
 
     # The connection
 
@@ -224,8 +234,8 @@ class Flow(ESMTP):
         elif self._end_of_input and not self._congested:
             self.close()
         else:
-            self._flush()
             self.setTimeout(self.patience())
+            self._flush()
 
     def _resume(self, value: Any, function: Callable[[Any], None]) -> None:
         self._waiting = False
@@ -234,7 +244,7 @@ class Flow(ESMTP):
             return
         if self._lost:
             self._end()
-        elif not self._working:
+        elif not (self._working or self._closing):
             if not self._congested:
                 self.transport.resumeProducing()
             self._work()
@@ -249,13 +259,15 @@ class Flow(ESMTP):
             self.close()
 
     def _flush(self) -> None:
-        if self._output and not self._lost:
-            self.transport.write(b"".join(self._output))
-        self._output.clear()
+        output, self._output = self._output, []
+        if output and not self._lost:
+            self.transport.write(b"".join(output))
 
     def _abort(self) -> None:
-        lose = partial(self.transport.connectionLost, Failure(ConnectionAborted()))
-        getattr(self.transport, "abortConnection", lose)()
+        if hasattr(self.transport, "abortConnection"):
+            self.transport.abortConnection()
+        else:
+            self.transport.connectionLost(Failure(ConnectionAborted()))
 
     def _end(self) -> None:
         if self._onLogout is not None:

@@ -19,6 +19,23 @@ RECIPIENTS_MAX = 50
 """Recipients that are named in the line of a message."""
 
 
+def refuse_connection(client: bytes | None, verdict: Verdict) -> None:
+    """A connection was turned away before it became a session."""
+    record = Record(event="refused", client=client or b"unknown", command="connect")
+    record.update(_words_of(verdict))
+    log.info("{record}", record=record)
+
+
+def _words_of(verdict: Verdict) -> dict[str, object]:
+    return {
+        "verdict": verdict.name,
+        "code": verdict.code,
+        "text": verdict.text,
+        "check": verdict.check or "protocol",
+        "reason": verdict.reason or None,
+    }
+
+
 class Journal:
     """Writes about one session."""
 
@@ -77,11 +94,5 @@ class Journal:
             record["sender"] = session.transaction.reverse_path
         record.update(values)
         if verdict is not None:
-            record.update(
-                verdict=verdict.name,
-                code=verdict.code,
-                text=verdict.text,
-                check=verdict.check or "protocol",
-                reason=verdict.reason or None,
-            )
+            record.update(_words_of(verdict))
         log.info("{record}", record=record)

@@ -30,6 +30,7 @@ RSET_OK = Accept(text="2.0.0 flushed")
 VRFY_OK = Accept(252, "2.0.0 send some mail, i'll try my best")
 
 CONTROLS_UNREADABLE = Defer(421, "4.3.0 unable to read controls (#4.3.0)")
+TOO_MANY = Defer(421, "4.7.0 too many connections, try again later (#4.7.0)")
 SHUTTING_DOWN = Defer(421, "4.3.2 service is going down (#4.3.2)")
 BROKEN = Defer(421, "4.3.0 local error in processing, closing")
 LOCAL_ERROR = Defer(451, "4.3.0 local error in processing")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,11 +14,13 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mvmtr.configuration import Configuration
+from mvmtr.protocol.journal import refuse_connection
+from mvmtr.protocol.reply import TOO_MANY, reply_of
 from mvmtr.protocol.smtp import Receiver
 from mvmtr.session import Connection
 
@@ -42,6 +46,16 @@ def ip_of(address: Any) -> bytes | None:
     return host.encode("ascii", "replace")
 
 
+class Busy(Protocol):
+    """Tells a client that there are too many."""
+
+    def connectionMade(self) -> None:
+        """See L{IProtocol<twisted.internet.interfaces.IProtocol>}."""
+        assert self.transport is not None
+        self.transport.write(reply_of(TOO_MANY))
+        self.transport.loseConnection()
+
+
 class ReceiverFactory(ServerFactory):
     """
     Makes sessions.
@@ -49,6 +63,8 @@ class ReceiverFactory(ServerFactory):
     @param configure: gives the configuration for a connection.
     @param portal: gives sessions their deliveries.
     @param describe: tells who talks to whom over a transport.
+    @param limits: how many sessions there may be, in all and from one address (0: any
+        number); no limits when not given.
     @ivar sessions: those that have not finished.
     """
 
@@ -58,20 +74,46 @@ class ReceiverFactory(ServerFactory):
         self,
         configure: Callable[[Connection], Configuration],
         portal: Portal,
-        describe: Callable[[Any], Connection],
+        describe: Callable[[Any], Connection | Deferred[Connection]],
+        limits: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
         self.sessions: set[Receiver] = set()
+        self._by_address: Counter[bytes | None] = Counter()
+        self._limits = limits
         self._configure = configure
         self._portal = portal
         self._describe = describe
 
-    def buildProtocol(self, addr: Any) -> Receiver:
+    def buildProtocol(self, addr: Any) -> Protocol:
         """See L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}."""
+        address = ip_of(addr)
+        if self._is_full(address):
+            return Busy()
         receiver = Receiver(self._configure, self._portal, self._describe)
         receiver.factory = self
         self.sessions.add(receiver)
-        receiver.finished.addCallback(lambda _none: self.sessions.discard(receiver))
+        self._by_address[address] += 1
+        receiver.finished.addCallback(lambda _none: self._finished(receiver, address))
         return receiver
+
+    def _is_full(self, address: bytes | None) -> bool:
+        if self._limits is None:
+            return False
+        total, per_address = self._limits()
+        reason = None
+        if len(self.sessions) >= total:
+            reason = f"there are {total} sessions"
+        elif per_address and self._by_address[address] >= per_address:
+            reason = f"there are {per_address} sessions of this client"
+        if reason is not None:
+            refuse_connection(address, TOO_MANY.by("connections").because(reason))
+        return reason is not None
+
+    def _finished(self, receiver: Receiver, address: bytes | None) -> None:
+        self.sessions.discard(receiver)
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
 
     def stop(self) -> Deferred[Any]:
         """End all sessions; those at work finish that first."""
@@ -90,6 +132,7 @@ class Listener(Service):
 
     @param endpoints: descriptions as for C{serverFromString}.
     @param stop_timeout: seconds that sessions have to end when the service stops.
+    @param reload: called at SIGHUP.
     """
 
     def __init__(
@@ -98,7 +141,10 @@ class Listener(Service):
         endpoints: Sequence[str],
         factory: ReceiverFactory,
         stop_timeout: int,
+        reload: Callable[[], None] | None = None,
     ) -> None:
+        self._reload = reload
+        self._former_handler: Any = None
         self.ports: list[IListeningPort] = []
         self._reactor = reactor
         self._endpoints = endpoints
@@ -135,10 +181,17 @@ class Listener(Service):
         """See L{Service}."""
         super().startService()
         self.privilegedStartService()
+        if self._reload is not None:
+            self._former_handler = signal.signal(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self, _number: int, _frame: Any) -> None:
+        self._reactor.callFromThread(self._reload)
 
     def stopService(self) -> Deferred[Any]:
         """Close the ports, and wait for the sessions for as long as the setting says."""
         super().stopService()
+        if self._former_handler is not None:
+            signal.signal(signal.SIGHUP, self._former_handler)
         closed: list[Any] = [port.stopListening() for port in self.ports]
         self.ports = []
         ended = self._factory.stop().addTimeout(self._stop_timeout, self._reactor)

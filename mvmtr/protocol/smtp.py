@@ -38,7 +38,7 @@ class Receiver(Flow):
 
     @param configure: gives the configuration for a connection.
     @param portal: gives the session its delivery.
-    @param describe: tells who talks to whom over a transport.
+    @param describe: tells who talks to whom over a transport, at once or later.
     @ivar quit: whether the client said QUIT.
     """
 
@@ -48,11 +48,12 @@ class Receiver(Flow):
         self,
         configure: Callable[[Connection], Configuration],
         portal: Portal,
-        describe: Callable[[Any], Connection],
+        describe: Callable[[Any], Connection | Deferred[Connection]],
     ) -> None:
         super().__init__()
         self.portal = portal
         self.quit = False
+        self._described_yet = False
         self._configure = configure
         self._describe = describe
         self._discard: Discard | None = None
@@ -64,13 +65,16 @@ class Receiver(Flow):
 
     def begin(self) -> None:
         """Log in, then ask the checks of the connect stage, then greet."""
-        connection = self._describe(self.transport)
+        self.when(self._describe(self.transport), self._described)
+
+    def _described(self, connection: Connection) -> None:
         self._configuration = self._configure(connection)
         self._settings = self._configuration.settings
         self.host = self._settings.usehostname or socket.gethostname().encode("ascii", "replace")
         self.input = LineReader(self._settings.smtp_server_command_max)
         self.session = Session(connection, self._settings)
         self._journal = Journal(self.session)
+        self._described_yet = True
         mind = (self.session, self._configuration)
         self.when(self.portal.login(Anonymous(), mind, IMessageDelivery), self._logged_in)
 
@@ -118,7 +122,8 @@ class Receiver(Flow):
         """Let go of what is held, and note what the session was."""
         if self._message is not None:
             self._message.connectionLost()
-        self._journal.ended(self.quit)
+        if self._described_yet:
+            self._journal.ended(self.quit)
 
     def step(self) -> bool:
         """One command, or one piece of a message."""

@@ -48,6 +48,30 @@ _KINDS: dict[str, Callable[[str, str, IReactorFDSet], IQueue]] = {
 }
 
 
+def problem_with(description: str, home: str) -> str | None:
+    """
+    What is wrong with a queue, as far as can be seen without making it.
+
+    @raise QueueError: when the description is no queue.
+    """
+    kind, rest = _parse(description)
+    if kind == "qmail":
+        program = os.path.join(home, rest or "bin/qmail-queue")
+        if not os.access(program, os.X_OK):
+            return f"{program}: there is no such program that can be run"
+    if kind == "maildir" and not os.path.isdir(os.path.join(rest, "new")):
+        return f"{rest}: there is no Maildir yet; it will be made"
+    return None
+
+
+def _parse(description: str) -> tuple[str, str]:
+    kind, _colon, rest = description.partition(":")
+    if kind not in _KINDS:
+        known = ", ".join(sorted(_KINDS))
+        raise QueueError(f"{description!r} is no queue; there are {known}")
+    return kind, rest
+
+
 def queue_from_string(description: str, home: str, reactor: IReactorFDSet) -> IQueue:
     """
     Make a queue.
@@ -57,8 +81,5 @@ def queue_from_string(description: str, home: str, reactor: IReactorFDSet) -> IQ
     @param home: the qmail home, in which a qmail-queue program runs.
     @raise QueueError: when the description is none of these, or the folder can't be used.
     """
-    kind, _colon, rest = description.partition(":")
-    if kind not in _KINDS:
-        known = ", ".join(sorted(_KINDS))
-        raise QueueError(f"{description!r} is no queue; there are {known}")
+    kind, rest = _parse(description)
     return _KINDS[kind](rest, home, reactor)

@@ -15,8 +15,8 @@ import signal
 import struct
 import termios
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import chain
-from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.interfaces import IQueue
+from mvmtr.programs import current_folder
 from mvmtr.queue.envelope import qmail_envelope
 from mvmtr.session import Accept, Defer, Reject, Session, Transaction, Verdict, taken
 
@@ -181,7 +182,7 @@ class _Feed:
             self.finished = True
         except BlockingIOError:
             return
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.error("unable to read back a message: {error}", error=error)
         self.stop()
         self._pipe.close_writing()
@@ -203,11 +204,22 @@ class _Run:
         self.verdict: Deferred[Verdict] = Deferred()
         self.pid = 0
         self._reactor = reactor
-        self._pipes = _Pipe(), _Pipe()
-        self._error_text = _Pipe()
-        message_pipe, envelope_pipe = self._pipes
+        self._closing = ExitStack()
+        try:
+            message_pipe, envelope_pipe, self._error_text = (self._pipe() for _name in range(3))
+        except BaseException:
+            self._closing.close()
+            raise
+        self._pipes = message_pipe, envelope_pipe
         self._message = _Feed(message_pipe, _message(transaction), reactor, self._message_ended)
         self._envelope = _Feed(envelope_pipe, iter((envelope,)), reactor, lambda: None)
+        self._closing.callback(self._message.stop)
+        self._closing.callback(self._envelope.stop)
+
+    def _pipe(self) -> _Pipe:
+        pipe = _Pipe()
+        self._closing.callback(pipe.close)
+        return pipe
 
     def start(self, program: bytes, home: str, environment: dict[bytes, bytes]) -> None:
         """
@@ -215,24 +227,22 @@ class _Run:
 
         @raise OSError: when it can't be started.
         """
+        descriptor = _error_descriptor(environment)
+        dup2 = (
+            (os.POSIX_SPAWN_DUP2, self._pipes[0].reading, MESSAGE),
+            (os.POSIX_SPAWN_DUP2, self._pipes[1].reading, ENVELOPE),
+            (os.POSIX_SPAWN_DUP2, self._error_text.writing, descriptor),
+        )
+        environment = {**environment, b"ERROR_FD": b"%d" % descriptor}
         try:
             self._message.start()
-            descriptor = _error_descriptor(environment)
-            dup2 = (
-                (os.POSIX_SPAWN_DUP2, self._pipes[0].reading, MESSAGE),
-                (os.POSIX_SPAWN_DUP2, self._pipes[1].reading, ENVELOPE),
-                (os.POSIX_SPAWN_DUP2, self._error_text.writing, descriptor),
-            )
-            environment = {**environment, b"ERROR_FD": b"%d" % descriptor}
-            self.pid = _in_folder(
-                home,
-                lambda: os.posix_spawn(
+            with current_folder(home):
+                self.pid = os.posix_spawn(
                     program, [program], environment, file_actions=dup2, setsigdef=[signal.SIGPIPE]
-                ),
-            )
+                )
             self._descriptor = os.pidfd_open(self.pid)
         except BaseException:
-            self._close()
+            self._closing.close()
             raise
         self._reactor.addReader(self)
 
@@ -259,7 +269,7 @@ class _Run:
         error_text = b""
         if self._error_text.unread():
             error_text = os.read(self._error_text.reading, CHUNK)
-        self._close()
+        self._closing.close()
         verdict = verdict_of_exit(None if code < 0 else code, complete, error_text)
         if verdict is None:
             verdict = Accept(text=taken(self.pid), reason=f"qp {self.pid}")
@@ -268,17 +278,12 @@ class _Run:
     def connectionLost(self, reason: Failure) -> None:
         """The reactor goes away; the program goes on by itself."""
 
-    def _close(self) -> None:
-        self._message.stop()
-        self._envelope.stop()
-        for pipe in (*self._pipes, self._error_text):
-            pipe.close()
-
 
 def _message(transaction: Transaction) -> Iterator[bytes]:
     body = transaction.body
     assert body is not None
-    return chain((transaction.header,), iter(lambda: body.read(CHUNK), b""))
+    # An empty piece would be taken for the end.
+    return filter(None, chain((transaction.header,), iter(lambda: body.read(CHUNK), b"")))
 
 
 def _error_descriptor(environment: dict[bytes, bytes]) -> int:
@@ -287,19 +292,6 @@ def _error_descriptor(environment: dict[bytes, bytes]) -> int:
     if named.isdigit() and 2 < int(named) < 1000:
         return int(named)
     return ERROR_TEXT
-
-
-def _in_folder(folder: str, function: Callable[[], Any]) -> Any:
-    """
-    Call a function with another current folder, for C{posix_spawn} can't change it.
-    """
-    here = os.open(".", os.O_PATH | os.O_DIRECTORY)
-    try:
-        os.chdir(folder)
-        return function()
-    finally:
-        os.fchdir(here)
-        os.close(here)
 
 
 @implementer(IQueue)
@@ -324,8 +316,8 @@ class QmailQueue:
         assert transaction is not None
         environment = {**os.environb, **session.connection.as_environment()}
         program = environment.get(b"QMAILQUEUE") or self._program
-        run = _Run(transaction, qmail_envelope(transaction), self._reactor)
         try:
+            run = _Run(transaction, qmail_envelope(transaction), self._reactor)
             run.start(program, self._home, environment)
         except OSError as error:
             log.error("unable to run {program!r}: {error}", program=program, error=error)

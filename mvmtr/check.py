@@ -1,0 +1,110 @@
+# -*- test-case-name: mvmtr.test.test_check -*-
+"""
+C{mvmtr check}: reads a configuration as the server would, and prints what came of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from twisted.internet.task import Clock
+
+from mvmtr.assemble import Assembly, ConfigurationError, inherited
+from mvmtr.compat.advice import about_badmailfrom, about_rcpthosts, stale
+from mvmtr.compat.badmailfrom import BadMailFrom
+from mvmtr.compat.controlfile import ControlError
+from mvmtr.compat.rcpthosts import RcptHosts
+from mvmtr.explain import NoQueue
+from mvmtr.log import text_of
+from mvmtr.options import ConfigurationOptions
+from mvmtr.queue import QueueError, problem_with
+from mvmtr.session import Connection
+from mvmtr.settings import Settings
+
+
+class Options(ConfigurationOptions):
+    """The options of C{mvmtr check}."""
+
+    synopsis = "Usage: mvmtr check [options of twistd mvmtr]"
+
+
+def controls(settings: Settings) -> Iterator[str]:
+    """Every control, its value, its unit, and where it came from."""
+    for control in Settings.controls():
+        value = getattr(settings, control.name)
+        if isinstance(value, tuple):
+            shown = " ".join(text_of(part) for part in value)
+        else:
+            shown = "" if value is None else text_of(value)
+        origin = settings.origin(control.name)
+        yield f"{control.name:38} {shown or '-':24} {control.unit:9} {origin}"
+
+
+def checks(assembly: Assembly) -> Iterator[str]:
+    """Every check in the order in which they are asked, and at which stages."""
+    for check in assembly.configuration.policy.checks:
+        stages = ", ".join(sorted(check.stages))
+        size = ""
+        if isinstance(check, RcptHosts) and check.hosts is not None:
+            size = f"{len(check.hosts)} domains" + (", morercpthosts.cdb" if check.more else "")
+        elif isinstance(check, BadMailFrom):
+            size = f"{len(check.senders)} senders"
+        yield f"{check.name:38} at {stages:21} {size}".rstrip()
+
+
+def warnings(options: Options, assembly: Assembly) -> Iterator[str]:
+    """What was read and is probably not meant."""
+    if options.missing_control_dir is not None:
+        yield f"{options.missing_control_dir} does not exist: no qmail compatibility"
+        if not assembly.configuration.settings.smtp_server_rcpt_domains:
+            yield "no recipient is accepted: neither rcpthosts nor smtp_server_rcpt_domains"
+    yield from assembly.warnings
+    for check in assembly.configuration.policy.checks:
+        if isinstance(check, RcptHosts):
+            yield from about_rcpthosts(check)
+        elif isinstance(check, BadMailFrom):
+            yield from about_badmailfrom(check)
+    if assembly.rules is not None:
+        path = assembly.rules.path
+        for rule in assembly.rules.rules():
+            if rule.variables.get(b"RELAYCLIENT"):
+                key = rule.key.decode("utf-8", "backslashreplace")
+                yield f"{path}: rule {key!r}: RELAYCLIENT's value is not appended to recipients"
+        if path.endswith(".cdb"):
+            yield from stale(path.removesuffix(".cdb"), path, "run tcprules")
+
+
+def main(arguments: list[str]) -> int:
+    """
+    Run C{mvmtr check}.
+
+    @return: the exit status, 1 when the configuration has errors.
+    """
+    options = Options()
+    options.parseOptions(arguments)
+    errors = []
+    try:
+        assembly = Assembly(options.sources(), Clock(), NoQueue())
+        found = list(warnings(options, assembly))
+    except ConfigurationError as error:
+        errors += str(error).split("; ")
+    except ControlError as error:
+        errors.append(str(error))
+    else:
+        settings = assembly.for_connection(Connection(environment=inherited())).settings
+        print("Controls:", *controls(settings), sep="\n  ")
+        print("Checks, in their order:", *checks(assembly), sep="\n  ")
+        print(f"Queue:\n  {options['queue']}")
+        for warning in found:
+            print(f"warning: {warning}")
+    try:
+        home = os.path.dirname(options["control-dir"] or "/var/qmail/control")
+        problem = problem_with(options["queue"], home)
+        if problem is not None:
+            print(f"warning: {problem}")
+    except QueueError as error:
+        errors.append(str(error))
+    for message in errors:
+        print(f"error: {message}")
+    return 1 if errors else 0

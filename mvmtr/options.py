@@ -1,0 +1,112 @@
+# -*- test-case-name: mvmtr.test.test_tap -*-
+"""The options that say where a configuration comes from; all programs have them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from twisted.python import usage
+from twisted.python.reflect import namedAny
+
+from mvmtr import __version__
+from mvmtr.assemble import CONTROL_DIR, Sources
+
+
+class ConfigurationOptions(usage.Options):
+    """
+    Where the configuration comes from.
+
+    @ivar missing_control_dir: the default control folder, when it was not found.
+    """
+
+    optFlags = [
+        ["no-qmail", None, "Read no control file, and take no further arguments."],
+    ]
+
+    optParameters = [
+        ["control-dir", None, None, f"Folder of qmail control files. [default: {CONTROL_DIR}]"],
+        ["tcp-rules", None, None, "Compiled rules file, as for tcpserver -x."],
+        ["queue", None, "qmail", "Where mail goes: qmail[:PROGRAM], maildir:FOLDER, discard:"],
+        ["hostname", None, None, "Own name in greeting and replies."],
+        ["bodycache", "b", None, "Bytes of a message that are held in memory."],
+        ["max-connections", None, None, "Sessions at a time. [default: 40]"],
+        ["max-per-address", None, None, "The same for one client. [default: no limit]"],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["set"] = {}
+        self["checks"] = []
+        self.arguments: Sequence[str] = ()
+        self.missing_control_dir: str | None = None
+
+    def opt_set(self, assignment: str) -> None:
+        """Set a control, as in --set smtp_server_timeout=60; may be repeated."""
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise usage.UsageError(f"--set {assignment}: wants NAME=VALUE")
+        self["set"][name] = value
+
+    def opt_check(self, name: str) -> None:
+        """Ask a check of your own first, given the dotted name of its class; may be repeated."""
+        try:
+            self["checks"].append(namedAny(name)())
+        except Exception as error:
+            raise usage.UsageError(f"--check {name}: {type(error).__name__}: {error}") from error
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"mvmtr {__version__}")
+        sys.exit(0)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """Keep the arguments that are no options."""
+        self.arguments = arguments
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """See L{usage.Options}; errors are one line and exit status 1."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            sys.exit(f"mvmtr: {error}")
+
+    def postOptions(self) -> None:
+        """Look at the options together."""
+        self._find_controls()
+        if self.arguments and self["control-dir"] is None:
+            raise usage.UsageError(
+                f"without qmail compatibility there are no arguments: {' '.join(self.arguments)}"
+            )
+        for option, control in (
+            ("hostname", "usehostname"),
+            ("bodycache", "smtp_server_bodycache"),
+            ("max-connections", "smtp_server_connections_max"),
+            ("max-per-address", "smtp_server_connections_per_address"),
+        ):
+            if self[option] is not None:
+                self["set"][control] = self[option]
+        if self["tcp-rules"] is not None:
+            self["tcp-rules"] = os.path.abspath(self["tcp-rules"])
+
+    def _find_controls(self) -> None:
+        if self["no-qmail"]:
+            if self["control-dir"] is not None:
+                raise usage.UsageError("--no-qmail and --control-dir exclude each other")
+        elif self["control-dir"] is not None:
+            self["control-dir"] = os.path.abspath(self["control-dir"])
+        elif os.path.lexists(CONTROL_DIR):
+            self["control-dir"] = CONTROL_DIR
+        else:
+            self.missing_control_dir = CONTROL_DIR
+
+    def sources(self) -> Sources:
+        """Where the configuration comes from."""
+        return Sources(
+            control_dir=self["control-dir"],
+            tcp_rules=self["tcp-rules"],
+            queue=self["queue"],
+            overrides=self["set"],
+            checks=tuple(self["checks"]),
+        )

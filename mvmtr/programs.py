@@ -1,0 +1,24 @@
+"""What there is to know about starting programs with C{posix_spawn}."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def current_folder(folder: str) -> Iterator[None]:
+    """
+    Another current folder for as long as it takes to start a program in it, for
+    C{posix_spawn} can't change it.
+
+    @raise OSError: when it can't be entered.
+    """
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    try:
+        os.chdir(folder)
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)

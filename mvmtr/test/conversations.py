@@ -1,0 +1,171 @@
+"""
+Random conversations: valid commands, broken ones, whole messages, random bytes; and ways to
+cut them. L{mvmtr.test.model} says what the words in them mean.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mvmtr.test.model import (
+    ANSWERS,
+    BADMAILFROM,
+    COMMAND_MAX,
+    HOPS_MAX,
+    LATE,
+    MESSAGE_MAX,
+    QUEUE_ANSWERS,
+)
+
+
+def _mixed(*values: bytes) -> st.SearchStrategy[bytes]:
+    return st.sampled_from(values)
+
+
+_users = (b"user",) * 4 + (LATE + b"user",) * 2
+_words = _mixed(*_users * 2, *ANSWERS, *(LATE + word for word in ANSWERS))
+_domains = _mixed(
+    b"@local.example",
+    b"@LOCAL.example",
+    b"@deep.below.example",
+    b"@below.example",
+    b"@elsewhere.example",
+    b"@",
+    b"",
+)
+_senders = _words.map(lambda word: word + b"@remote.example") | _mixed(
+    b"",
+    BADMAILFROM,
+    b"data-reject@remote.example",
+    b"late-data-leave@remote.example",
+    b"late-data-discard@remote.example",
+)
+_recipients = st.tuples(_words, _domains).map(b"".join)
+_good_forms = _mixed(b"<%s>", b"<%s>", b"<%s>", b"%s", b"<@relay.example:%s>", b" <%s>")
+_odd_forms = _mixed(
+    b"<%s",
+    b'<"%s>',
+    b'"%s',
+    b"<@%s>",
+    b'<"%s">',
+    b"<\\%s>",
+    b"%s junk",
+    b"<%s> SIZE=10 BODY=8BITMIME",
+    b"<%s> SIZE=60",
+    b"<%s> SIZE=61",
+    b"<%s> SIZE=1 SIZE=1",
+    b"<%s> SIZE",
+    b"<%s> RET=FULL",
+    b"<a\0%s>",
+    b"<%s\r>",
+    b"",
+)
+
+
+def _filled(form: bytes, value: bytes) -> bytes:
+    return form.replace(b"%s", value)
+
+
+def _path_command(verb: bytes, values: Any, forms: Any) -> st.SearchStrategy[bytes]:
+    return st.builds(lambda form, value: verb + _filled(form, value), forms, values)
+
+
+_mail = _path_command(b"MAIL FROM:", _senders, _good_forms)
+_rcpt = _path_command(b"RCPT TO:", _recipients, _good_forms)
+_helo = st.builds(lambda verb, word: verb + word, _mixed(b"HELO ", b"ehlo ", b"EHLO "), _words)
+_other = _mixed(b"NOOP", b"noop  x", b"RSET", b"VRFY x", b"HELP", b"DATA", b"QUIT", b"Data x")
+_broken = st.one_of(
+    _path_command(b"MAIL FROM:", _senders, _odd_forms),
+    _path_command(b"RCPT TO:", _recipients, _odd_forms),
+    _mixed(
+        b"", b".", b" NOOP", b"NOOP\0", b"QU\rIT", b"STARTTLS", b"MAIL", b"RCPT TO", b"MAIL TO:<a>"
+    ),
+    st.binary(max_size=30),
+    st.integers(898, 901).map(lambda size: b"MAIL FROM:<%s>" % (b"x" * size)),
+    st.integers(COMMAND_MAX - 6, COMMAND_MAX - 3).map(lambda size: b"NOOP " + b"x" * size),
+)
+_line_ends = _mixed(b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r\r\n")
+_commands = st.builds(
+    lambda command, end: command + end, st.one_of(_helo, _mail, _rcpt, _other, _broken), _line_ends
+)
+
+_message_words = _mixed(
+    *_users * 2, *ANSWERS, *QUEUE_ANSWERS, LATE + b"full", LATE + b"reject", LATE + b"discard"
+)
+_text_lines = st.one_of(
+    _mixed(
+        b"",
+        b".",
+        b"..",
+        b"..x",
+        b".x",
+        b".\rx",
+        b"\r",
+        b".\r",
+        b"x\r",
+        b"QUIT",
+        b"x" * 54,
+        b"x" * 55,
+    ),
+    _mixed(b"Received: x", b"rEceived:", b".Received: x", b"Received", b"Delivered-To: x"),
+    _mixed(b"MAIL FROM:<user@remote.example>", b"a\nb", b"\n.\n"),
+    st.binary(max_size=12),
+)
+_texts = st.builds(
+    lambda word, lines, end: b"\r\n".join([word, *lines]) + end,
+    _message_words,
+    st.lists(_text_lines, max_size=6),
+    _mixed(b"\r\n.\r\n", b"\r\n.\r\n", b"\r\n.\r\n", b"\r\n.\r\n", b"\r\n.\n", b"\n.\r\n", b""),
+)
+_texts_at_limits = st.one_of(
+    st.integers(MESSAGE_MAX - 7, MESSAGE_MAX).map(lambda size: b"user\r\n" + b"x" * size),
+    st.integers(1, HOPS_MAX).map(lambda hops: b"user" + b"\r\nreceived: x" * hops),
+    _mixed(b"", b".\rx", b"..", b"\r\nReceived: x"),
+).map(lambda text: text + b"\r\n.\r\n")
+
+_transactions = st.builds(
+    lambda mail, rcpts, text: b"\r\n".join([mail, *rcpts, b"DATA", text]),
+    _mail,
+    st.lists(_rcpt, min_size=1, max_size=3),
+    _texts,
+)
+_plain_transactions = st.builds(
+    lambda late, text: (
+        b"MAIL FROM:<%suser@remote.example>\r\nRCPT TO:<%suser@local.example>\r\nDATA\r\n%s"
+        % (late, late, text)
+    ),
+    _mixed(b"", LATE),
+    _texts | _texts_at_limits,
+)
+
+conversations = st.lists(st.one_of(_commands, _transactions, _plain_transactions), max_size=8).map(
+    b"".join
+)
+"""All that a client sends: valid commands, broken ones, whole messages, random bytes."""
+
+noise = st.lists(
+    st.one_of(
+        st.binary(max_size=40),
+        _mixed(b"\r\n", b"\n", b"\r", b"\0", b".", b"\r\n.\r\n", b"DATA\r\n", b"MAIL FROM:<", b">"),
+    ),
+    max_size=40,
+).map(b"".join)
+"""Bytes in no order at all."""
+
+
+@st.composite
+def cut(draw: Any, sent: st.SearchStrategy[bytes]) -> list[bytes]:
+    """What is sent, in pieces that break anywhere."""
+    data = draw(sent)
+    how = draw(st.sampled_from(("anywhere", "after CR", "after each byte")))
+    if how == "after CR":
+        places = [match.end() for match in re.finditer(rb"\r", data)]
+    elif how == "after each byte" and len(data) < 400:
+        places = list(range(1, len(data)))
+    else:
+        places = sorted(draw(st.lists(st.integers(0, len(data)), max_size=12)))
+    return [data[start:end] for start, end in pairwise([0, *places, len(data)])]
