@@ -123,7 +123,7 @@ class ReceiverFactory(ServerFactory):
             receiver.finished.chainDeferred(done)
             finished.append(done)
             receiver.stop()
-        return gatherResults(finished)
+        return gatherResults(finished, consumeErrors=True)
 
 
 class Listener(Service):

@@ -67,7 +67,8 @@ class StdioService(Service):
 
     def _end(self, quit: bool) -> None:
         self._ended(0 if quit else 1)
-        self._reactor.stop()
+        if self.running:
+            self._reactor.stop()
 
     def stopService(self) -> Deferred[Any]:
         """End the session, if it hasn't ended."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import socket
 import sys
+from importlib import import_module
 
 if "twisted.mail.smtp" not in sys.modules:
     _getfqdn = socket.getfqdn
     socket.getfqdn = lambda name="": name or socket.gethostname()
     try:
-        pass
+        import_module("twisted.mail.smtp")
     finally:
         socket.getfqdn = _getfqdn
 

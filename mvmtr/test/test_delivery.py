@@ -215,7 +215,9 @@ class StorageTests(SynchronousTestCase):
         queue = Takes()
         spool = folder(self) / "gone"
         talk = talk_with(queue=queue, smtp_server_spool=str(spool), smtp_server_bodycache="10")
-        self.assertEqual(send_message(talk, b"x" * 100), 452)
+        talk.send(MAIL, RCPT, b"DATA")
+        self.assertEqual(talk.feed(b"x" * 100) + talk.feed(b"x" * 100), [])
+        self.assertEqual(talk.feed(b"\r\n.\r\n"), [452])
         self.assertEqual(send_message(talk, b"x"), 250)
         self.assertEqual([text for _recipients, text in queue.messages], [b"x\n"])
 

@@ -392,8 +392,6 @@ class TroubleTests(QmailTestCase):
             await self.assertNotQueued(BrokenBody(ValueError("I/O on closed file"), good))
         self.flushLoggedErrors(ValueError)
 
-    test_a_body_that_is_closed_underway_is_never_queued.timeout = 20
-
     async def test_a_program_that_takes_anything_is_no_yes_for_a_broken_body(self):
         self.script("cat >/dev/null; cat <&1 >/dev/null; exit 0")
         for good in (0, 20):

@@ -52,7 +52,7 @@ class ReplyTests(SynchronousTestCase):
     def test_a_verdict_is_one_short_line_whatever_its_text(self, verdict):
         line = reply.reply_of(verdict)
         self.assertLessEqual(len(line), 512)
-        form = rb"%d %d\.\d{1,3}\.\d{1,3} [ -~]*\r\n" % (verdict.code, verdict.hundred)
+        form = rb"%d %d\.\d{1,3}\.\d{1,3}(?: [ -~]+)?\r\n" % (verdict.code, verdict.hundred)
         self.assertTrue(re.fullmatch(form, line), line)
 
 

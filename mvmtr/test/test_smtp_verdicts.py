@@ -42,6 +42,12 @@ class VerdictTests(SynchronousTestCase):
                     self.assertFalse(talk.closed)
                     self.assertEqual(talk.send(b"NOOP"), [250])
 
+    def test_a_refusal_at_data_ends_the_transaction(self):
+        for verdict in (Reject(554), Defer(451)):
+            talk = talk_with(Says(data=verdict))
+            talk.send(MAIL, RCPT, b"DATA")
+            self.assertEqual(talk.send(b"DATA", RCPT), [503, 503])
+
     def test_a_refusal_at_connect_closes(self):
         for verdict in (Reject(554), Defer(450), Defer(421)):
             for talk in self.assert_codes("connect", verdict, [verdict.code], 0):
