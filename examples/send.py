@@ -19,3 +19,5 @@ try:
 except smtplib.SMTPRecipientsRefused as refused:
     code, text = refused.recipients[recipient]
     sys.exit(f"refused: {code} {text.decode()}")
+except smtplib.SMTPResponseException as refused:
+    sys.exit(f"refused: {refused.smtp_code} {refused.smtp_error}")

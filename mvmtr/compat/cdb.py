@@ -117,3 +117,18 @@ class Cdb:
                 yield record[:key_length], record[key_length:]
         except (OSError, ValueError, struct.error) as error:
             raise ControlError(f"{self.path}: damaged: {error}") from error
+
+
+def open_if_there(path: str) -> Cdb | None:
+    """
+    A constant database, or C{None} when there is no such file.
+
+    @raise ControlError: when it is there and can't be opened.
+    """
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ControlError(f"{path}: {error.strerror}") from error
+    return Cdb(path)

@@ -8,6 +8,7 @@ Each control of the compatibility document has a function or a module of its own
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,9 @@ class Controls:
     open_relay: bool = False
 
 
+# What may stand in no reply, header or envelope.
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
 _Setter = Callable[[Controls, str, list[Line]], None]
 
 
@@ -52,10 +56,9 @@ def _first(lines: list[Line]) -> Line | None:
 def _host(controls: Controls, name: str, path: str, lines: list[Line]) -> None:
     line = _first(lines)
     value = line.text if line else b""
-    if any(byte < 0x21 or byte > 0x7E for byte in value):
-        where = f"{path}:{line.number if line else 1}"
-        controls.warnings.append(f"{where}: {value!r} is no host name; bytes replaced by '?'")
-        value = bytes(byte if 0x21 <= byte <= 0x7E else 0x3F for byte in value)
+    if line is not None and any(byte < 0x21 or byte > 0x7E for byte in value):
+        controls.warnings.append(f"{path}:{line.number}: {value!r} is no host name")
+        value = _CONTROL.sub(b"?", value)
     _set(controls, name, value, path, line)
 
 
@@ -71,10 +74,7 @@ def localiphost(controls: Controls, path: str, lines: list[Line]) -> None:
 
 def smtpgreeting(controls: Controls, path: str, lines: list[Line]) -> None:
     """Text for the greeting, any number of lines; what can't be sent becomes C{?}."""
-    text = tuple(
-        bytes(byte if byte >= 0x20 and byte != 0x7F else 0x3F for byte in line.text)
-        for line in lines
-    )
+    text = tuple(_CONTROL.sub(b"?", line.text) for line in lines)
     _set(controls, "smtp_server_greeting", text, path, _first(lines))
 
 

@@ -8,7 +8,7 @@ import os
 from zope.interface import implementer
 
 from mvmtr.addresses import domain_of, entries_for
-from mvmtr.compat.cdb import Cdb
+from mvmtr.compat.cdb import Cdb, open_if_there
 from mvmtr.compat.controlfile import ControlError, entries, read_lines
 from mvmtr.interfaces import ICheck
 from mvmtr.session import Accept, Defer, Reject, Session, Stage, Verdict
@@ -68,4 +68,4 @@ def read_rcpthosts(directory: str) -> RcptHosts:
     more = os.path.join(directory, "morercpthosts.cdb")
     if lines is None:
         return RcptHosts(path, None)
-    return RcptHosts(path, entries(lines), Cdb(more) if os.path.lexists(more) else None)
+    return RcptHosts(path, entries(lines), open_if_there(more))

@@ -31,7 +31,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mvmtr.compat.cdb import Cdb
+from mvmtr.compat.cdb import Cdb, open_if_there
 from mvmtr.compat.controlfile import ControlError, Line, entries, read_lines
 from mvmtr.interfaces import ICheck
 from mvmtr.session import Reject, Session, Stage, Verdict
@@ -267,7 +267,7 @@ class Users:
     ) -> None:
         self._rewriting = Rewriting(os.path.join(home, "control"))
         assignments = os.path.join(home, "users", "cdb")
-        self._cdb = Cdb(assignments) if os.path.lexists(assignments) else None
+        self._cdb = open_if_there(assignments)
         self.paths: tuple[str, ...] = (*self._rewriting.paths, assignments)
         self._passwd = passwd
         self._in_thread = in_thread

@@ -43,7 +43,7 @@ class Flow(ESMTP):
     What moves bytes and replies; a subclass says what they mean, in C{begin}, C{step},
     C{patience}, C{timed_out}, C{broken}, C{stopped} and C{ended}.
 
-    @ivar input: what the client has sent; the subclass makes one in C{begin}.
+    @ivar input: what the client has sent; the subclass sets its limit in C{begin}.
     @ivar finished: fires when the connection is gone and no work is left.
     """
 
@@ -51,11 +51,11 @@ class Flow(ESMTP):
     transport: Any
     portal: Any
     delivery: Any
-    input: LineReader
 
     def __init__(self) -> None:
         super().__init__()
         self.finished: Deferred[None] = Deferred()
+        self.input = LineReader(0)
         self._output: list[bytes] = []
         self._working = False
         self._waiting = False

@@ -17,12 +17,12 @@ class LineReader:
     A line ends in LF; one CR before it belongs to the end (C{commands} in qmail's
     commands.c). The cost is in proportion to the bytes, however they are cut.
 
-    @param limit: longest line in bytes, its end not counted. Of longer ones no more
+    @ivar limit: longest line in bytes, its end not counted. Of longer ones no more
         than that is held.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._buffer = bytearray()
         self._searched = 0
         self._dropping = False
@@ -49,7 +49,7 @@ class LineReader:
         """
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
-            if self._dropping or len(self._buffer) > self._limit + 1:
+            if self._dropping or len(self._buffer) > self.limit + 1:
                 self._dropping = True
                 self._buffer.clear()
             self._searched = len(self._buffer)
@@ -59,7 +59,7 @@ class LineReader:
         self._searched = 0
         if line.endswith(b"\r"):
             line = line[:-1]
-        if self._dropping or len(line) > self._limit:
+        if self._dropping or len(line) > self.limit:
             self._dropping = False
             raise LineTooLong
         return line

@@ -9,6 +9,7 @@ is a method named as the verb.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -25,11 +26,13 @@ from mvmtr.protocol.data import BareLineFeed, DataDecoder
 from mvmtr.protocol.delivery import IncomingMessage, Refused
 from mvmtr.protocol.flow import Flow
 from mvmtr.protocol.journal import Journal
-from mvmtr.protocol.lines import LineReader, LineTooLong
+from mvmtr.protocol.lines import LineTooLong
 from mvmtr.protocol.literal import localize
 from mvmtr.protocol.parameters import MAIL, BadParameter, UnknownParameter, parse_parameters
 from mvmtr.protocol.path import PATH_MAX, PathError, parse_path
 from mvmtr.session import Connection, Defer, Discard, Reject, Session, Stage, Transaction, Verdict
+
+_NO_NAME = re.compile(rb"[^\x21-\x7e]")
 
 
 class Receiver(Flow):
@@ -70,8 +73,9 @@ class Receiver(Flow):
     def _described(self, connection: Connection) -> None:
         self._configuration = self._configure(connection)
         self._settings = self._configuration.settings
-        self.host = self._settings.usehostname or socket.gethostname().encode("ascii", "replace")
-        self.input = LineReader(self._settings.smtp_server_command_max)
+        name = self._settings.usehostname or socket.gethostname().encode("ascii", "replace")
+        self.host = _NO_NAME.sub(b"?", name)
+        self.input.limit = self._settings.smtp_server_command_max
         self.session = Session(connection, self._settings)
         self._journal = Journal(self.session)
         self._described_yet = True

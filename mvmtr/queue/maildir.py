@@ -24,6 +24,8 @@ from mvmtr.session import Accept, Defer, Session, Transaction, Verdict, taken
 
 log = Logger()
 
+FOLDERS = ("tmp", "new", "cur")
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -32,9 +34,9 @@ class Maildir:
     """
     A Maildir for all recipients together.
 
-    @param path: the folder; it and its C{tmp}, C{new} and C{cur} are made where they are
-        missing.
-    @raise OSError: when they can't be made or written to.
+    @param path: the folder; it and its C{tmp}, C{new} and C{cur} are made for the first
+        message where they are missing, when a server has dropped the rights of root.
+    @raise OSError: when it can't be a Maildir.
     """
 
     def __init__(self, path: str) -> None:
@@ -43,10 +45,13 @@ class Maildir:
         self._deliveries = itertools.count(1)
         host = os.uname().nodename
         self._host = host.replace("/", r"\057").replace(":", r"\072")
-        for folder in ("", "tmp", "new", "cur"):
-            os.makedirs(os.path.join(path, folder), mode=0o700, exist_ok=True)
-        if not os.access(os.path.join(path, "tmp"), os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        there = os.path.join(path, "tmp")
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if not os.path.isdir(there):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), there)
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), there)
 
     def put(self, session: Session) -> Deferred[Verdict]:
         """Write the message in a thread, for the disk may take its time."""
@@ -60,6 +65,8 @@ class Maildir:
         new = os.path.join(self._path, "new")
         head = head_of(transaction)
         try:
+            if not any(os.path.lexists(os.path.join(self._path, one)) for one in FOLDERS):
+                self.make()
             try:
                 with open(temporary, "xb", opener=_private) as file:
                     _write(file, head, transaction)
@@ -74,6 +81,17 @@ class Maildir:
                 return Defer(452, "4.3.1 insufficient system storage", reason=str(error))
             return Defer(451, "4.3.0 unable to write to the mailbox", reason=str(error))
         return Accept(text=taken(os.getpid()), reason=name)
+
+    def make(self) -> None:
+        """
+        Make the folders, for their owner only.
+
+        @raise OSError: when that fails.
+        """
+        for folder in ("", *FOLDERS):
+            os.makedirs(os.path.join(self._path, folder), mode=0o700, exist_ok=True)
+        for folder in (self._path, os.path.dirname(self._path)):
+            _sync_folder(folder)
 
     def _unique_name(self) -> str:
         """Time, process and count, as the Maildir specification asks for."""

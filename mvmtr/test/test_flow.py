@@ -9,10 +9,13 @@ import socket
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITCPTransport
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import alsoProvides
 
+from mvmtr.protocol.flow import LINGER
 from mvmtr.session import Accept, Defer
 from mvmtr.test.stand_ins import MAIL, RCPT, TEXT, Says, Takes, conversation, talk_with
 from mvmtr.test.support import LoopbackServer, assemble, factory_of, in_thread
@@ -216,6 +219,31 @@ class StopTests(SynchronousTestCase):
         talk.receiver.stop()
         talk.receiver.stop()
         self.assertEqual(talk.codes, [220, 421])
+
+
+class LingerTests(SynchronousTestCase):
+    """A client in the middle of sending gets time to see why nothing more is read."""
+
+    def setUp(self):
+        self.talk = talk_with()
+        self.half_closed = []
+        self.talk.transport.loseWriteConnection = lambda: self.half_closed.append(True)
+        alsoProvides(self.talk.transport, ITCPTransport)
+        self.talk.send(MAIL, RCPT, b"DATA")
+        self.assertEqual(self.talk.feed(b"a bare\nline feed"), [451])
+
+    def test_a_tcp_connection_is_closed_one_way_first(self):
+        self.assertEqual((self.half_closed, self.talk.closed), ([True], False))
+        self.assertEqual(self.talk.transport.producerState, "producing")
+        self.assertEqual(self.talk.feed(b"\r\n.\r\nNOOP\r\n"), [])
+        self.talk.clock.advance(LINGER)
+        self.assertTrue(self.talk.closed)
+
+    def test_a_client_that_has_noticed_is_not_waited_for(self):
+        self.talk.receiver.readConnectionLost()
+        self.assertTrue(self.talk.closed)
+        self.talk.receiver.connectionLost(GONE)
+        self.assertEqual(self.talk.clock.getDelayedCalls(), [])
 
 
 class LostTests(SynchronousTestCase):

@@ -76,10 +76,9 @@ class QueueFromStringTests(SynchronousTestCase):
     def test_qmail_with_a_program_is_that_program(self):
         self.assertEqual(self.queue("qmail:/usr/bin/qq:1").name, "qmail:/usr/bin/qq:1")
 
-    def test_a_maildir_is_made(self):
+    def test_a_maildir_is_a_folder_that_may_have_a_colon(self):
         path = folder(self) / "in:box"
         self.assertEqual(self.queue(f"maildir:{path}").name, f"maildir:{path}")
-        self.assertEqual(sorted(os.listdir(path)), ["cur", "new", "tmp"])
 
     def test_a_maildir_keeps_its_place_when_the_current_folder_changes(self):
         path = folder(self)

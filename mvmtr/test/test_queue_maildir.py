@@ -47,6 +47,7 @@ class MaildirTestCase(TestCase):
     def setUp(self):
         self.path = folder(self) / "Maildir"
         self.queue = Maildir(str(self.path))
+        self.queue.make()
 
     def files(self, name):
         return sorted((self.path / name).iterdir())
@@ -89,6 +90,12 @@ class FolderTests(MaildirTestCase):
 
 class DeliveryTests(MaildirTestCase):
     """Messages as files."""
+
+    async def test_missing_folders_are_made_with_the_first_message_and_not_before(self):
+        self.path = self.path.parent / "new" / "Maildir"
+        self.queue = Maildir(str(self.path))
+        self.assertFalse(self.path.parent.exists())
+        self.assertIn(b"hello", await self.delivered(body=b"hello\n"))
 
     async def test_the_file_holds_envelope_and_message(self):
         content = await self.delivered(
