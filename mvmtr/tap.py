@@ -35,8 +35,10 @@ Examples:
   without qmail, into a Maildir:
       twistd -n mvmtr --no-qmail --listen=tcp:2525 --queue=maildir:./Maildir \\
           --set smtp_server_rcpt_domains=example.org
-  on IPv4 and IPv6:
-      twistd mvmtr --listen=tcp:25 --listen=tcp6:25
+  on IPv6, and on IPv4 as well where the system takes that there, as Linux does:
+      twistd mvmtr --listen=tcp6:25
+  on some addresses only:
+      twistd mvmtr --listen=tcp:25:interface=127.0.0.1 --listen=tcp6:25:interface=\\:\\:1
 """
 
 

@@ -94,8 +94,6 @@ class DataDecoder:
         return self._decode(complete)
 
     def _decode(self, raw: bytes) -> bytes:
-        if raw.count(b"\n") != raw.count(b"\r\n"):
-            raise BareLineFeed
         if not raw:
             return raw
         if b"\r\n.\r" in raw:
@@ -103,6 +101,8 @@ class DataDecoder:
         else:
             raw = raw.replace(b"\r\n.", b"\r\n")
         text = raw.replace(b"\r\n", b"\n")
+        if text.count(b"\n") != len(raw) - len(text):
+            raise BareLineFeed
         if self._at_start:
             self._at_start = False
             return text[1:]

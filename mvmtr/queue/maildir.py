@@ -10,6 +10,7 @@ import errno
 import itertools
 import os
 import shutil
+import threading
 import time
 from typing import IO
 
@@ -43,6 +44,7 @@ class Maildir:
         self.name = f"maildir:{path}"
         self._path = path
         self._deliveries = itertools.count(1)
+        self._making = threading.Lock()
         host = os.uname().nodename
         self._host = host.replace("/", r"\057").replace(":", r"\072")
         there = os.path.join(path, "tmp")
@@ -65,8 +67,9 @@ class Maildir:
         new = os.path.join(self._path, "new")
         head = head_of(transaction)
         try:
-            if not any(os.path.lexists(os.path.join(self._path, one)) for one in FOLDERS):
-                self.make()
+            with self._making:
+                if not any(os.path.lexists(os.path.join(self._path, one)) for one in FOLDERS):
+                    self.make()
             try:
                 with open(temporary, "xb", opener=_private) as file:
                     _write(file, head, transaction)

@@ -86,7 +86,7 @@ _broken = st.one_of(
     ),
     st.binary(max_size=30),
     st.integers(898, 901).map(lambda size: b"MAIL FROM:<%s>" % (b"x" * size)),
-    st.integers(COMMAND_MAX - 6, COMMAND_MAX - 3).map(lambda size: b"NOOP " + b"x" * size),
+    st.integers(COMMAND_MAX - 5, COMMAND_MAX - 4).map(lambda size: b"NOOP " + b"x" * size),
 )
 _line_ends = _mixed(b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r\r\n")
 _commands = st.builds(
@@ -121,9 +121,10 @@ _texts = st.builds(
     st.lists(_text_lines, max_size=6),
     _mixed(b"\r\n.\r\n", b"\r\n.\r\n", b"\r\n.\r\n", b"\r\n.\r\n", b"\r\n.\n", b"\n.\r\n", b""),
 )
+_hops = _mixed(b"\r\nreceived: x", b"\r\nDelivered-To: x")
 _texts_at_limits = st.one_of(
-    st.integers(MESSAGE_MAX - 7, MESSAGE_MAX).map(lambda size: b"user\r\n" + b"x" * size),
-    st.integers(1, HOPS_MAX).map(lambda hops: b"user" + b"\r\nreceived: x" * hops),
+    st.integers(MESSAGE_MAX - 7, MESSAGE_MAX - 5).map(lambda size: b"user\r\n" + b"x" * size),
+    st.lists(_hops, min_size=1, max_size=HOPS_MAX).map(lambda hops: b"user" + b"".join(hops)),
     _mixed(b"", b".\rx", b"..", b"\r\nReceived: x"),
 ).map(lambda text: text + b"\r\n.\r\n")
 

@@ -162,6 +162,7 @@ class Examples:
         self.names: dict[str, Any] = {}
         self.lines: list[str] = []
         self.server: subprocess.Popen[bytes] | None = None
+        self.environment = environment(PATH=f"{PROGRAMS}:{os.environ['PATH']}")
         test.addCleanup(self._stop)
         test.patch(sys, "path", [str(CHECKS), *sys.path])
         test.patch(mvmtr.log, "_twistd", {})
@@ -212,7 +213,25 @@ class Examples:
     def is_file(self, example: Example) -> None:
         """A file that the reader is to make or to replace."""
         path = self.home / example.words[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(example.text + "\n")
+
+    def is_assign(self, example: Example) -> None:
+        """The file users/assign of qmail, made a cdb; the words are files in each home."""
+        records = [b"+0,1:->-"]
+        for line in example.text.splitlines()[:-1]:
+            name, *fields = line[1:].split(":")
+            home = Path(f"{self.home}{fields[3]}")
+            home.mkdir(parents=True, exist_ok=True)
+            for word in example.words:
+                (home / word).touch()
+            key = f"!{name}\0" if line[0] == "=" else f"!{name}"
+            value = "\0".join([*fields[:3], str(home), *fields[4:]])
+            records.append(f"+{len(key)},{len(value)}:{key}->{value}".encode())
+        users = self.home / "examples" / "users"
+        users.mkdir(exist_ok=True)
+        data = b"\n".join(records) + b"\n\n"
+        subprocess.run(["cdbmake", "cdb", "tmp"], input=data, cwd=users, check=True)
 
     def is_run(self, example: Example) -> None:
         """Commands and their output."""
@@ -220,7 +239,7 @@ class Examples:
             done = subprocess.run(
                 ["sh", "-c", self._here(command)],
                 cwd=self.home,
-                env=environment(),
+                env=self.environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 timeout=60,
@@ -250,7 +269,7 @@ class Examples:
             self.server = subprocess.Popen(
                 shlex.split(self._here(command)),
                 cwd=self.home,
-                env=environment(),
+                env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -335,12 +354,14 @@ class Examples:
     def is_talk(self, example: Example) -> None:
         """
         A conversation, with the server that runs or else with one made for it; C{NAME=VALUE}
-        sets a variable of the environment.
+        sets a variable of the environment, or else C{client} for the address of the client.
         """
         if self.server is not None:
-            address = "127.0.0.1", self.port
-            with socket.create_connection(address, PATIENCE) as peer, peer.makefile("rb") as said:
-                said.readline()
+            (source,) = [word.removeprefix("client=") for word in example.words] or ["127.0.0.1"]
+            peer = socket.create_connection(("127.0.0.1", self.port), PATIENCE, (source, 0))
+            with peer, peer.makefile("rb") as said:
+                if example.text.startswith("C:"):
+                    said.readline()
                 self._play(example, peer.sendall, lambda count: b"".join(islice(said, count)))
             return
         control = control_folder(folder(self.test), self.control)

@@ -42,13 +42,17 @@ class ListenerTestCase(SynchronousTestCase):
         )
 
     def start(self, *arguments, **variables):
-        """Start a server; it listens when this returns."""
+        """Start a server on 127.0.0.1; it listens when this returns."""
         self.port = free_port()
+        self.start_on(f"tcp:{self.port}:interface=127.0.0.1", *arguments, **variables)
+
+    def start_on(self, *endpoints, **variables):
+        """The same on endpoints; an argument that begins with dashes is another option."""
+        arguments = [one if one.startswith("--") else f"--listen={one}" for one in endpoints]
         with open(self.log, "wb") as log:
             server = subprocess.Popen(
                 twistd(
-                    "-n", "--pidfile=", "mvmtr", f"--control-dir={self.control}",
-                    f"--listen=tcp:{self.port}:interface=127.0.0.1", *arguments,
+                    "-n", "--pidfile=", "mvmtr", f"--control-dir={self.control}", *arguments
                 ),
                 stdout=log,
                 stderr=log,
@@ -133,6 +137,29 @@ class EnvironmentTests(ListenerTestCase):
         self.assertEqual(self.recorder.runs, 1)
         self.assertEqual(self.rcpt("r@elsewhere.example"), 553)
         self.assertIn("RELAYCLIENT in the environment", self.log.read_text())
+
+
+class AddressTests(ListenerTestCase):
+    """The examples of the help for IPv6."""
+
+    def test_an_ipv6_port_takes_both_and_names_ipv4_clients_as_such(self):
+        port = self.port = free_port()
+        self.start_on(f"tcp6:{port}")
+        self.assertEqual(self.rcpt("r@elsewhere.example"), 553)
+        with smtplib.SMTP("::1", port) as client:
+            client.ehlo("c.example")
+            client.mail("s@remote.example")
+            self.assertEqual(client.rcpt("r@elsewhere.example")[0], 553)
+        log = self.log.read_text()
+        self.assertIn(" client=127.0.0.1 ", log)
+        self.assertIn(" client=::1 ", log)
+
+    def test_addresses_can_be_listed(self):
+        self.port = free_port()
+        self.start_on(f"tcp:{self.port}:interface=127.0.0.1", f"tcp6:{self.port}:interface=\\:\\:1")
+        self.assertEqual(self.rcpt("r@local.example"), 250)
+        with smtplib.SMTP("::1", self.port) as client:
+            self.assertEqual(client.noop()[0], 250)
 
 
 class LimitTests(ListenerTestCase):
