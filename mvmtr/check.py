@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from twisted.internet.task import Clock
 
-from mvmtr.assemble import Assembly, ConfigurationError, inherited
+from mvmtr.assemble import CONTROL_DIR, Assembly, ConfigurationError, inherited
 from mvmtr.compat.advice import about_badmailfrom, about_rcpthosts, stale
 from mvmtr.compat.badmailfrom import BadMailFrom
 from mvmtr.compat.controlfile import ControlError
@@ -32,13 +32,18 @@ class Options(ConfigurationOptions):
 def controls(settings: Settings) -> Iterator[str]:
     """Every control, its value, its unit, and where it came from."""
     for control in Settings.controls():
-        value = getattr(settings, control.name)
-        if isinstance(value, tuple):
-            shown = " ".join(text_of(part) for part in value)
-        else:
-            shown = "" if value is None else text_of(value)
-        origin = settings.origin(control.name)
-        yield f"{control.name:38} {shown or '-':24} {control.unit:9} {origin}"
+        shown = _shown(getattr(settings, control.name))
+        yield f"{control.name:38} {shown:24} {control.unit:9} {settings.origin(control.name)}"
+
+
+def _shown(value: object) -> str:
+    if value in (None, "", b"", ()):
+        return "-"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return " ".join(text_of(part) for part in value)
+    return text_of(value)
 
 
 def checks(assembly: Assembly) -> Iterator[str]:
@@ -99,9 +104,9 @@ def main(arguments: list[str]) -> int:
         for warning in found:
             print(f"warning: {warning}")
     try:
-        home = os.path.dirname(options["control-dir"] or "/var/qmail/control")
+        home = os.path.dirname(options["control-dir"] or CONTROL_DIR)
         problem = problem_with(options["queue"], home)
-        if problem is not None:
+        if problem is not None and not errors:
             print(f"warning: {problem}")
     except QueueError as error:
         errors.append(str(error))

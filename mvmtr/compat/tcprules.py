@@ -91,12 +91,15 @@ class TcpRules:
     a file but puts a new one in its place; make a new object to see it.
 
     @ivar path: the file.
-    @raise ControlError: when it can't be opened.
+    @raise ControlError: when it can't be opened, or is damaged.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._cdb = Cdb(path)
+        # Damage shows when all of it is read, and now is the time to say so.
+        for _rule in self.rules():
+            pass
 
     def find(self, ip: bytes, host: bytes | None, info: bytes | None) -> Rule | None:
         """

@@ -102,9 +102,9 @@ class ReceiverFactory(ServerFactory):
         total, per_address = self._limits()
         reason = None
         if len(self.sessions) >= total:
-            reason = f"there are {total} sessions"
+            reason = f"the limit is {total} at a time"
         elif per_address and self._by_address[address] >= per_address:
-            reason = f"there are {per_address} sessions of this client"
+            reason = f"the limit for one client is {per_address} at a time"
         if reason is not None:
             refuse_connection(address, TOO_MANY.by("connections").because(reason))
         return reason is not None

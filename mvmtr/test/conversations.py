@@ -168,5 +168,6 @@ def cut(draw: Any, sent: st.SearchStrategy[bytes]) -> list[bytes]:
     elif how == "after each byte" and len(data) < 400:
         places = list(range(1, len(data)))
     else:
-        places = sorted(draw(st.lists(st.integers(0, len(data)), max_size=12)))
-    return [data[start:end] for start, end in pairwise([0, *places, len(data)])]
+        places = draw(st.lists(st.integers(0, len(data)), max_size=12))
+    ends = sorted({0, *places, len(data)})
+    return [data[start:end] for start, end in pairwise(ends)]

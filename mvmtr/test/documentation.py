@@ -1,5 +1,5 @@
 """
-The documentation as Sphinx reads it, and what is done with the examples in it.
+What is done with the examples in the documentation.
 
 In front of each example stands a comment C{.. checked: HOW WITH}; L{Examples} has a method
 for each HOW. In expected output C{...} stands for anything.
@@ -7,9 +7,7 @@ for each HOW. In expected output C{...} stands for anything.
 
 from __future__ import annotations
 
-import functools
 import grp
-import io
 import os
 import pwd
 import re
@@ -18,21 +16,18 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from doctest import ELLIPSIS, OutputChecker
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from sphinx.application import Sphinx
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import connectionDone
 from twisted.internet.testing import MemoryReactor
 from twisted.logger import globalLogPublisher
+from twisted.python.reflect import namedAny
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -42,6 +37,7 @@ from mvmtr.log import Record
 from mvmtr.queue import queue_from_string
 from mvmtr.settings import parse
 from mvmtr.tap import Options
+from mvmtr.test.pages import Example, examples_of
 from mvmtr.test.support import (
     CLIENT,
     ROOT,
@@ -83,64 +79,6 @@ def watch(test: SynchronousTestCase) -> list[Record]:
     globalLogPublisher.addObserver(note)
     test.addCleanup(globalLogPublisher.removeObserver, note)
     return records
-
-
-@functools.cache
-def read_pages() -> tuple[dict[str, nodes.document], str]:
-    """All pages by name, the README among them; and what Sphinx had to complain about."""
-    complaints = io.StringIO()
-    with tempfile.TemporaryDirectory(prefix="mvmtr-test-") as home:
-        docs = Path(home, "docs")
-        shutil.copytree(ROOT / "docs", docs, ignore=shutil.ignore_patterns("_build"))
-        shutil.copytree(ROOT / "examples", Path(home, "examples"))
-        for name in ("README", "CHANGES"):
-            text = (ROOT / f"{name}.rst").read_text()
-            (docs / f"{name}.rst").write_text(f":orphan:\n\n{text}")
-        sphinx = Sphinx(
-            docs, docs, Path(home, "out"), Path(home, "trees"), "dummy", {}, None, complaints
-        )
-        sphinx.build()
-        pages = {name: sphinx.env.get_doctree(name) for name in sphinx.env.found_docs}
-    return pages, complaints.getvalue()
-
-
-def table(page: str, title: str) -> list[list[str]]:
-    """The rows of the table with that title, without its heading; C{""} for no title."""
-    for found in read_pages()[0][page].findall(nodes.table):
-        caption = next(iter(found.findall(nodes.title)), None)
-        if title == ("" if caption is None else caption.astext()):
-            (body,) = found.findall(nodes.tbody)
-            return [[entry.astext() for entry in row] for row in body]
-    raise AssertionError(f"{page} has no table {title!r}")
-
-
-@dataclass
-class Example:
-    """One example: what to do with it, and its text."""
-
-    how: str
-    words: list[str]
-    text: str
-    source: str | None
-
-    @property
-    def commands(self) -> Iterator[tuple[str, str]]:
-        """The commands of an example of the shell, and the output of each."""
-        for part in re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]:
-            command, _end, output = part.partition("\n")
-            yield command, output.removesuffix("\n")
-
-
-def examples_of(page: str) -> Iterator[Example]:
-    """The examples of a page, in order."""
-    for block in read_pages()[0][page].findall(nodes.literal_block):
-        place = block.parent.index(block)
-        mark = block.parent[place - 1].astext() if place else ""
-        how, _colon, what = mark.partition(": ")
-        if how != "checked":
-            raise AssertionError(f"{page}: no test knows this example:\n{block.astext()}")
-        kind, *words = what.split()
-        yield Example(kind, words, block.astext(), block.get("source"))
 
 
 class Examples:
@@ -225,8 +163,9 @@ class Examples:
             home.mkdir(parents=True, exist_ok=True)
             for word in example.words:
                 (home / word).touch()
-            key = f"!{name}\0" if line[0] == "=" else f"!{name}"
-            value = "\0".join([*fields[:3], str(home), *fields[4:]])
+            end = "\0" if line[0] == "=" else ""
+            key = f"!{name}{end}"
+            value = "\0".join([*fields[:3], str(home), *fields[4:6]]) + end
             records.append(f"+{len(key)},{len(value)}:{key}->{value}".encode())
         users = self.home / "examples" / "users"
         users.mkdir(exist_ok=True)
@@ -245,6 +184,11 @@ class Examples:
                 timeout=60,
             )
             self._expect(wanted, done.stdout.decode().removesuffix("\n"), command)
+
+    def is_trial(self, example: Example) -> None:
+        """Tests that can be run alone."""
+        for command, _output in example.commands:
+            namedAny(command.split()[-1])
 
     def is_make(self, example: Example) -> None:
         """A target of the Makefile."""
@@ -358,7 +302,8 @@ class Examples:
         """
         if self.server is not None:
             (source,) = [word.removeprefix("client=") for word in example.words] or ["127.0.0.1"]
-            peer = socket.create_connection(("127.0.0.1", self.port), PATIENCE, (source, 0))
+            address = "127.0.0.1", self.port
+            peer = socket.create_connection(address, PATIENCE, (source, 0))
             with peer, peer.makefile("rb") as said:
                 if example.text.startswith("C:"):
                     said.readline()
@@ -377,6 +322,13 @@ class Examples:
         self._play(example, talk.receiver.dataReceived, lambda _count: talk.said)
         talk.receiver.connectionLost(connectionDone)
         self.lines = [str(record) for record in records]
+
+    def is_busy(self, example: Example) -> None:
+        """What a client hears that has a connection already."""
+        address = "127.0.0.1", self.port
+        with socket.create_connection(address), socket.create_connection(address) as second:
+            got = second.makefile("rb").readline().decode().rstrip()
+            self._expect(example.text, f"S: {got}", "a second connection")
 
     def _play(self, example: Example, send: Any, receive: Any) -> None:
         """Send the lines of the client, and compare what comes in between."""

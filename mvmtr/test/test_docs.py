@@ -18,6 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from mvmtr import explain, tap
+from mvmtr.compat import rcptcheck, tcprules, validrcptto
 from mvmtr.compat.qmail import control_paths, read_controls
 from mvmtr.compat.tcpserver import connection_from_environment
 from mvmtr.interfaces import ICheck
@@ -26,9 +28,13 @@ from mvmtr.protocol.reply import reply_of
 from mvmtr.queue.qmail import verdict_of_exit
 from mvmtr.session import Connection, Reject, Session, Stage, Transaction
 from mvmtr.settings import Settings
-from mvmtr.test import documentation
-from mvmtr.test.documentation import CHECKS, Example, Examples, read_pages, table, watch
+from mvmtr.test import documentation, pages
+from mvmtr.test.documentation import CHECKS, Examples, watch
+from mvmtr.test.pages import Example, read_pages, table
 from mvmtr.test.support import CLIENT, ROOT, Talk, assemble, control_folder, folder
+
+# Installed alone, the package has no documentation to test.
+skip = None if (ROOT / "docs").is_dir() else "there is no documentation here"
 
 WITHOUT_EXAMPLES = {"index", "CHANGES", "dependencies", "queues"}
 
@@ -49,7 +55,7 @@ class ExampleTests(SynchronousTestCase):
 
     def test_no_page_is_left_out(self):
         tested = {
-            name.removeprefix("test_the_examples_of_").removesuffix("_hold")
+            name.removeprefix("test_the_examples_of_").removesuffix("_hold").replace("_", "-")
             for name in dir(self)
             if name.startswith("test_the_examples_of_")
         }
@@ -73,7 +79,7 @@ class ExampleTests(SynchronousTestCase):
     def test_a_block_without_a_mark_fails(self):
         page = new_document("x")
         page += nodes.section("", nodes.paragraph(), nodes.literal_block("", "$ true"))
-        self.patch(documentation, "read_pages", lambda: ({"x": page}, ""))
+        self.patch(pages, "read_pages", lambda: ({"x": page}, ""))
         self.assertRaises(AssertionError, Examples(self).hold, "x")
 
     def test_the_examples_of_README_hold(self):
@@ -96,6 +102,18 @@ class ExampleTests(SynchronousTestCase):
 
     def test_the_examples_of_architecture_hold(self):
         self.hold("architecture")
+
+    def test_the_examples_of_testing_hold(self):
+        self.hold("testing")
+
+    def test_the_examples_of_tcp_rules_hold(self):
+        self.hold("tcp-rules")
+
+    def test_the_examples_of_recipients_hold(self):
+        self.hold("recipients")
+
+    def test_the_examples_of_inspecting_hold(self):
+        self.hold("inspecting")
 
 
 def field_names(title):
@@ -168,6 +186,41 @@ class TableTests(SynchronousTestCase):
                 replies.update(dict.fromkeys(range(int(first), int(last or first) + 1), text))
         for code in range(1, 256):
             self.assertEqual(reply(verdict_of_exit(code, True)), replies.get(code, other), code)
+
+    def test_each_exit_code_of_the_recipient_check_gives_the_reply_of_the_table(self):
+        rows = dict(table("recipients", "Exit codes of the program"))
+        self.assertEqual(rows.pop("0, 112"), "none; rcpthosts decides")
+        self.assertEqual([rcptcheck.verdict_of_exit(code) for code in (0, 112)], [None, None])
+        other = rows.pop("any other")
+        for code in {*range(1, 256)} - {112}:
+            verdict = rcptcheck.verdict_of_exit(code)
+            self.assertEqual(reply(verdict), rows.get(str(code), other), code)
+
+    def test_the_keys_of_rules_are_those_of_the_table(self):
+        for ip, host, keys in table("tcp-rules", "Keys"):
+            name = None if host == "not known" else host.encode()
+            *found, empty = tcprules.keys_for(ip.encode(), name, None)
+            self.assertEqual(empty, b"")
+            listed = keys.replace("\n", " ").removesuffix(", and the empty key")
+            self.assertEqual([key.decode() for key in found], listed.split(", "))
+
+    def test_the_entries_for_a_recipient_are_those_of_the_table(self):
+        for address, entries in table("recipients", "Entries"):
+            found = [entry.decode() for entry in validrcptto.keys_of(address.encode())]
+            self.assertEqual(found, entries.replace("\n", " ").split(", "))
+
+    def test_the_options_that_the_pages_list_are_options(self):
+        for page, title, options, column in (
+            ("inspecting", "Options of explain", explain.Options(), 0),
+            ("tcp-rules", "Options of tcpserver", {**tap.Options(), "uid": 0, "gid": 0}, 1),
+        ):
+            for row in table(page, title):
+                for name in re.findall(r"--([a-z-]+)", row[column]):
+                    self.assertIn(name, options)
+
+    def test_the_recipient_checks_of_the_table_are_settings_and_off(self):
+        for setting, _asked, _refused in table("recipients", "Checks of recipients"):
+            self.assertFalse(getattr(Settings(), setting))
 
     def test_a_queue_that_read_too_little_is_refused_as_the_page_says(self):
         text = reply(verdict_of_exit(0, False))

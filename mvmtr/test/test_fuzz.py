@@ -164,7 +164,6 @@ class Game:
             producer.resumeProducing()
         elif what == "wait":
             self.talk.clock.advance(SETTINGS.smtp_server_timeout - 1)
-            self.talk.receiver.dataReceived(b"")
 
     def settle(self) -> None:
         """All that was waited for comes."""
@@ -240,7 +239,12 @@ class FuzzTests(SynchronousTestCase):
 
 
 def _played(sent: Any) -> Any:
-    @settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        deadline=None,
+        max_examples=EXAMPLES,
+        report_multiple_bugs=False,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     @given(
         cut(sent),
         st.lists(st.sampled_from(MOVES), min_size=1, max_size=6),
@@ -250,7 +254,12 @@ def _played(sent: Any) -> Any:
     def test(
         self: FuzzTests, pieces: list[bytes], moves: list[str], how: str, settled: bool
     ) -> None:
-        self.play(pieces, moves, how, settled)
+        try:
+            self.play(pieces, moves, how, settled)
+        except Exception as error:
+            # Trial does not show what hypothesis notes on an exception.
+            example = f"{pieces=}\n{moves=} {how=} {settled=}"
+            raise self.failureException(f"{error}\n{example}") from error
 
     return test
 

@@ -115,12 +115,30 @@ class RulesTests(ListenerTestCase):
         self.assertEqual(self.rcpt("r@elsewhere.example"), 553)
         self.write_rules(':allow,RELAYCLIENT=""\n')
         self.assertEqual(self.rcpt("r@elsewhere.example"), 250)
-        self.rules.write_bytes(b"")
-        self.assertTrue(self.first_line(self.connect()).startswith(b"421 "))
-        self.rules.unlink()
-        self.assertTrue(self.first_line(self.connect()).startswith(b"421 "))
         self.write_rules(":allow\n")
         self.assertEqual(self.rcpt("r@elsewhere.example"), 553)
+
+    def test_rules_that_are_damaged_or_gone_leave_the_last_good_ones_in_force(self):
+        self.write_rules("127.0.0.3:deny\n:allow\n")
+        self.start(f"--tcp-rules={self.rules}")
+        good = self.home / "good"
+        os.link(self.rules, good)
+        for damage in (b"", good.read_bytes()[:-8], b"127.0.0.3:deny\n"):
+            self.rules.unlink()
+            self.assertTrue(self.first_line(self.connect("127.0.0.3")).startswith(b"554 "))
+            self.rules.write_bytes(damage)
+            self.assertTrue(self.first_line(self.connect("127.0.0.3")).startswith(b"554 "))
+            self.assertTrue(self.first_line(self.connect()).startswith(b"220 "))
+        log = self.log.read_text()
+        self.assertIn(f"{self.rules}: damaged: ", log)
+        self.assertIn(f"{self.rules}: No such file or directory; the last good", log)
+
+    def test_rules_that_are_damaged_while_they_are_open_let_nobody_in(self):
+        self.write_rules(":allow\n")
+        self.start(f"--tcp-rules={self.rules}")
+        with open(self.rules, "r+b") as rules:
+            rules.truncate(2052)
+        self.assertTrue(self.first_line(self.connect()).startswith(b"421 "))
 
 
 class EnvironmentTests(ListenerTestCase):
@@ -192,7 +210,7 @@ class LimitTests(ListenerTestCase):
         self.assertTrue(self.first_line(client).startswith(b"220 "))
         self.assertTrue(self.first_line(self.connect("127.0.0.2")).startswith(b"421 "))
         self.assertTrue(self.first_line(self.connect("127.0.0.3")).startswith(b"220 "))
-        self.assertIn("1 sessions of this client", self.log.read_text())
+        self.assertIn("the limit for one client is 1", self.log.read_text())
 
 
 class RecipientTests(ListenerTestCase):

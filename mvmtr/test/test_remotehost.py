@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import smtplib
+import subprocess
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from twisted.names import client, dns, server
 from twisted.names.authority import FileAuthority
 from twisted.trial.unittest import TestCase
 
 from mvmtr.protocol.remotehost import RemoteHost
+from mvmtr.tap import Options, makeService
+from mvmtr.test.support import control_folder, folder
 
 
 class Zones(FileAuthority):
@@ -25,6 +31,7 @@ class Zones(FileAuthority):
 
 
 RECORDS = {
+    b"1.0.0.127.in-addr.arpa": [dns.Record_PTR(b"client.example.test")],
     b"7.113.0.203.in-addr.arpa": [dns.Record_PTR(b"Mail.Example.TEST")],
     b"8.113.0.203.in-addr.arpa": [dns.Record_PTR(b"liar.example.test")],
     b"7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa": [
@@ -66,3 +73,39 @@ class RemoteHostTests(TestCase):
 
     async def test_what_is_no_address_has_no_name(self):
         self.assertIsNone(await self.name(b"nonsense"))
+
+
+class ListenerTests(TestCase):
+    """A listening server that looks names up before it looks at the rules."""
+
+    async def test_the_name_of_a_client_finds_its_rule(self):
+        factory = server.DNSServerFactory(authorities=[Zones(RECORDS)])
+        dns_port = reactor.listenUDP(0, dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
+        self.addCleanup(dns_port.stopListening)
+        resolver = client.Resolver(servers=[("127.0.0.1", dns_port.getHost().port)])
+        self.patch(client, "createResolver", lambda: resolver)
+        home = folder(self)
+        control = control_folder(home, {"rcpthosts": "local.example"})
+        subprocess.run(
+            ["tcprules", str(home / "rules.cdb"), str(home / "tmp")],
+            input=b'=.example.test:allow,RELAYCLIENT=""\n:deny\n',
+            check=True,
+        )
+        options = Options()
+        options.parseOptions(
+            [
+                f"--control-dir={control}", f"--tcp-rules={home}/rules.cdb", "--queue=discard:",
+                "--listen=tcp:0:interface=127.0.0.1", "--remote-host=ptr",
+            ]
+        )  # fmt: skip
+        listener = makeService(options)
+        listener.startService()
+        self.addCleanup(listener.stopService)
+
+        def rcpt():
+            with smtplib.SMTP("127.0.0.1", listener.ports[0].getHost().port) as smtp:
+                smtp.ehlo("c.example")
+                smtp.mail("s@remote.example")
+                return smtp.rcpt("r@elsewhere.example")[0]
+
+        self.assertEqual(await deferToThread(rcpt), 250)
