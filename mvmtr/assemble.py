@@ -18,6 +18,7 @@ from mvmtr.checks.rcpt_domains import RcptDomains
 from mvmtr.checks.relay import Relay
 from mvmtr.compat.controlfile import ControlError
 from mvmtr.compat.qmail import Controls, control_paths, databytes_of, read_controls
+from mvmtr.compat.rcpthosts import RcptHosts
 from mvmtr.compat.tcprules import TcpRules, TcpRulesCheck
 from mvmtr.configuration import Configuration
 from mvmtr.interfaces import ICheck, IQueue
@@ -27,8 +28,6 @@ from mvmtr.session import Connection, Stage
 from mvmtr.settings import SettingError, Settings, parse
 
 CONTROL_DIR = "/var/qmail/control"
-
-Stamp = tuple[tuple[int, int, int, int] | None, ...]
 
 
 class ConfigurationError(Exception):
@@ -60,7 +59,6 @@ class Assembly:
 
     @ivar configuration: what holds where a connection brings nothing of its own.
     @ivar paths: the files that it was read from.
-    @ivar stamp: how they looked just before they were read.
     @ivar warnings: what the postmaster should know, one line each.
     @ivar open_relay: everybody may send to everybody.
     @param queue: a queue that is there already.
@@ -95,7 +93,6 @@ class Assembly:
         for check in recipients:
             paths += check.paths
         self.paths = tuple(paths)
-        self.stamp = stamp_of(self.paths)
         self.warnings = controls.warnings
         self.open_relay = controls.open_relay
         self.configuration = Configuration(settings, Policy(checks, reactor), queue)
@@ -103,6 +100,19 @@ class Assembly:
     def _overridden(self, settings: Settings) -> Settings:
         origins = dict.fromkeys(self._overrides, "command line")
         return settings.with_(self._overrides, origins)
+
+    def verify(self) -> None:
+        """
+        Look for damage that otherwise shows at a look-up, and not before.
+
+        @raise ConfigurationError: when there is some.
+        """
+        for check in self.configuration.policy.checks:
+            if isinstance(check, RcptHosts) and check.more is not None:
+                try:
+                    check.more.verify()
+                except ControlError as error:
+                    raise ConfigurationError(str(error)) from error
 
     def ruled(self, connection: Connection) -> Connection:
         """
@@ -138,19 +148,6 @@ def inherited() -> dict[bytes, bytes]:
     return {name: os.environb[name] for name in names if name in os.environb}
 
 
-def stamp_of(paths: tuple[str, ...]) -> Stamp:
-    """What changes with every edit of one of the files, or when one comes or goes."""
-    stamp: list[tuple[int, int, int, int] | None] = []
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError:
-            stamp.append(None)
-        else:
-            stamp.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    return tuple(stamp)
-
-
 def _recipient_checks(
     sources: Sources, settings: Settings, home: str, ours: list[ICheck], reactor: Any
 ) -> list[Any]:
@@ -165,7 +162,9 @@ def _recipient_checks(
     if settings.smtp_server_validrcptto:
         from mvmtr.compat.validrcptto import ValidRcptTo
 
-        path = os.path.join(sources.control_dir or "", settings.smtp_server_validrcptto)
+        path = os.path.abspath(
+            os.path.join(sources.control_dir or "", settings.smtp_server_validrcptto)
+        )
         checks.append(ValidRcptTo(path, ours))
     if settings.smtp_server_rcpt_users:
         from mvmtr.compat.users import Users

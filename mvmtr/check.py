@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import Clock
 
 from mvmtr.assemble import CONTROL_DIR, Assembly, ConfigurationError, inherited
@@ -80,6 +81,16 @@ def warnings(options: Options, assembly: Assembly) -> Iterator[str]:
             yield from stale(path.removesuffix(".cdb"), path, "run tcprules")
 
 
+def _bad_endpoints(descriptions: list[str]) -> Iterator[str]:
+    from twisted.internet import reactor
+
+    for description in descriptions:
+        try:
+            serverFromString(reactor, description)
+        except Exception as error:
+            yield f"--listen={description}: {error}"
+
+
 def main(arguments: list[str]) -> int:
     """
     Run C{mvmtr check}.
@@ -110,6 +121,7 @@ def main(arguments: list[str]) -> int:
             print(f"warning: {problem}")
     except QueueError as error:
         errors.append(str(error))
+    errors += _bad_endpoints(options["listen"])
     for message in errors:
         print(f"error: {message}")
     return 1 if errors else 0

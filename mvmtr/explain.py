@@ -8,9 +8,11 @@ There is no network, but all else is the server's own: a session over a transpor
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -63,6 +65,10 @@ class Options(ConfigurationOptions):
         super().postOptions()
         if self["ip"] is None:
             raise usage.UsageError("--ip is needed")
+        try:
+            ip_address(self["ip"])
+        except ValueError as error:
+            raise usage.UsageError(f"--ip: {error}") from error
         for name in ("helo", "host", "from", "size", "to"):
             if any(end in text for text in (self[name] or "") for end in "\r\n"):
                 raise usage.UsageError(f"--{name} holds the end of a line")
@@ -72,7 +78,7 @@ class Options(ConfigurationOptions):
         """Who is thought to talk to us."""
 
         def value(name: str) -> bytes | None:
-            return None if self[name] is None else self[name].encode()
+            return None if self[name] is None else os.fsencode(self[name])
 
         return Connection(
             remote_ip=value("ip"),
@@ -208,7 +214,7 @@ def commands_of(options: Options) -> list[tuple[str, bytes]]:
     lines += [f"RCPT TO:<{recipient}>" for recipient in options["to"]]
     lines.append("DATA")
     return [
-        *((line, line.encode() + b"\r\n") for line in lines),
+        *((line, os.fsencode(line) + b"\r\n") for line in lines),
         ("message", _message(options["message"])),
         ("QUIT", b"QUIT\r\n"),
     ]

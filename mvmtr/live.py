@@ -8,16 +8,19 @@ nobody connects.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
 from twisted.logger import Logger
 
-from mvmtr.assemble import Assembly, ConfigurationError, Sources, stamp_of
+from mvmtr.assemble import Assembly, ConfigurationError, Sources
 from mvmtr.configuration import Configuration
 from mvmtr.session import Connection
 
 log = Logger()
+
+Stamp = tuple[tuple[int, int, int, int] | None, ...]
 
 SETTLED = 1.0
 """Seconds after which a second edit of a file can't have the same time as the first."""
@@ -35,17 +38,20 @@ class LiveConfiguration:
     def __init__(self, sources: Sources, reactor: Any) -> None:
         self._sources = sources
         self._reactor = reactor
-        self._read(Assembly(sources, reactor))
+        began = time.time()
+        self.assembly = Assembly(sources, reactor)
         self._complaints = tuple(self.assembly.warnings)
+        self._note(stamp_of(self.assembly.paths), began)
 
-    def _read(self, assembly: Assembly) -> None:
-        self.assembly = assembly
-        self._stamp = assembly.stamp
-        self._settled = self._has_settled()
+    def _note(self, stamp: Stamp, began: float) -> None:
+        """
+        Keep how the files looked, and whether an edit from now on must show there.
 
-    def _has_settled(self) -> bool:
-        latest = max((max(entry[2:]) for entry in self._stamp if entry), default=0)
-        return latest / 1e9 + SETTLED < time.time()
+        @param began: when reading them began.
+        """
+        self._stamp = stamp
+        latest = max((max(entry[2:]) for entry in stamp if entry), default=0) / 1e9
+        self._settled = not began - SETTLED <= latest <= time.time()
 
     def refresh(self, force: bool = False) -> None:
         """
@@ -54,22 +60,25 @@ class LiveConfiguration:
         @param force: read whether or not anything was edited, and believe it when
             rcpthosts is gone.
         """
+        began = time.time()
         stamp = stamp_of(self.assembly.paths)
-        if stamp == self._stamp and self._settled and not force:
+        edited = force or stamp != self._stamp
+        if not edited and self._settled:
             return
-        self._stamp = stamp
-        self._settled = self._has_settled()
         queue = self.assembly.configuration.queue
         try:
             assembly = Assembly(self._sources, self._reactor, queue)
+            assembly.verify()
             if assembly.open_relay and not (self.assembly.open_relay or force):
                 raise ConfigurationError("rcpthosts is gone, which would open the relay")
         except ConfigurationError as error:
             self._complain(f"{error}; the last good configuration stays in force")
-            return
-        self._complain(*assembly.warnings)
-        self._read(assembly)
-        log.info("the configuration was read again")
+        else:
+            self._complain(*assembly.warnings)
+            self.assembly = assembly
+            if edited:
+                log.info("the configuration was read again")
+        self._note(stamp, began)
 
     def _complain(self, *complaints: str) -> None:
         """Log what is wrong, once for as long as it stays so."""
@@ -89,3 +98,16 @@ class LiveConfiguration:
     def for_connection(self, connection: Connection) -> Configuration:
         """The configuration, as it is now, for one connection."""
         return self.assembly.for_connection(connection)
+
+
+def stamp_of(paths: tuple[str, ...]) -> Stamp:
+    """What changes with every edit of one of the files, or when one comes or goes."""
+    stamp: list[tuple[int, int, int, int] | None] = []
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError:
+            stamp.append(None)
+        else:
+            stamp.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return tuple(stamp)

@@ -9,11 +9,13 @@ values, and reads as one line of C{name=value}.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import sys
 from collections.abc import Mapping
 from textwrap import indent
-from typing import Any
+from typing import IO, Any
 
 from twisted.logger import (
     FileLogObserver,
@@ -28,7 +30,7 @@ from twisted.logger import (
 from zope.interface import provider
 
 _PLAIN = re.compile(r"[^\s\"\\=\x00-\x20\x7f-\U0010ffff]+\Z")
-_ESCAPED = re.compile(r'[\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff"\\]')
+_ESCAPED = re.compile(r'[\x00-\x1f\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"\\]')
 
 VALUE_MAX = 2000
 """Longest value in characters; of longer ones the length is told instead of the rest."""
@@ -82,7 +84,8 @@ def _is_no_plugin_cache(event: LogEvent) -> Any:
     twistd can't write its cache of plugins into a folder of root's. Nobody needs to know:
     the plugins are found all the same.
     """
-    if "plugin cache" in formatEvent(event):
+    text = str(event.get("format") or event.get("log_format") or "")
+    if text.startswith("Unable to write to plugin cache"):
         return PredicateResult.no
     return PredicateResult.yes
 
@@ -100,8 +103,19 @@ def stderr_observer() -> ILogObserver:
     For a server of one connection: lines on descriptor 2, without a date, which the log
     program of the supervisor adds; and of twistd's own words only those that matter.
     """
-    assert sys.__stderr__ is not None
-    return FilteringLogObserver(FileLogObserver(sys.__stderr__, _line), [_is_ours_or_matters])
+    file = sys.__stderr__
+    if file is None or _is_the_client(file):
+        file = open(os.devnull, "w")
+    return FilteringLogObserver(FileLogObserver(file, _line), [_is_ours_or_matters])
+
+
+def _is_the_client(file: IO[str]) -> bool:
+    """inetd makes descriptor 2 the client as well, who must see no log."""
+    try:
+        descriptor = file.fileno()
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode) and os.path.sameopenfile(1, descriptor)
+    except OSError:
+        return False
 
 
 _twistd: Mapping[str, Any] = {}

@@ -1,5 +1,5 @@
 # -*- test-case-name: mvmtr.test.test_tap -*-
-"""The options that say where a configuration comes from; all programs have them."""
+"""The options that say what a server is to do; all programs take them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from mvmtr.assemble import CONTROL_DIR, Sources
 
 class ConfigurationOptions(usage.Options):
     """
-    Where the configuration comes from.
+    What the server is to do, and where its configuration comes from.
 
     @ivar missing_control_dir: the default control folder, when it was not found.
     """
 
     optFlags = [
+        ["stdio", None, "Serve one client on descriptors 0 and 1; log to descriptor 2."],
         ["no-qmail", None, "Read no control file, and take no further arguments."],
     ]
 
     optParameters = [
         ["control-dir", None, None, f"Folder of qmail control files. [default: {CONTROL_DIR}]"],
         ["tcp-rules", None, None, "Compiled rules file, as for tcpserver -x."],
+        ["remote-host", None, "off", "Look up names of clients: off, ptr or paranoid."],
         ["queue", None, "qmail", "Where mail goes: qmail[:PROGRAM], maildir:FOLDER, discard:"],
         ["hostname", None, None, "Own name in greeting and replies."],
         ["bodycache", "b", None, "Bytes of a message that are held in memory."],
@@ -37,10 +39,15 @@ class ConfigurationOptions(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
+        self["listen"] = []
         self["set"] = {}
         self["checks"] = []
         self.arguments: Sequence[str] = ()
         self.missing_control_dir: str | None = None
+
+    def opt_listen(self, description: str) -> None:
+        """Listen on a Twisted server endpoint; may be repeated. [default: tcp:25]"""
+        self["listen"].append(description)
 
     def opt_set(self, assignment: str) -> None:
         """Set a control, as in --set smtp_server_timeout=60; may be repeated."""
@@ -87,6 +94,10 @@ class ConfigurationOptions(usage.Options):
         ):
             if self[option] is not None:
                 self["set"][control] = self[option]
+        if self["remote-host"] not in ("off", "ptr", "paranoid"):
+            raise usage.UsageError("--remote-host is off, ptr or paranoid")
+        if self["stdio"]:
+            self._check_stdio()
         if self["tcp-rules"] is not None:
             self["tcp-rules"] = os.path.abspath(self["tcp-rules"])
 
@@ -100,6 +111,14 @@ class ConfigurationOptions(usage.Options):
             self["control-dir"] = CONTROL_DIR
         else:
             self.missing_control_dir = CONTROL_DIR
+
+    def _check_stdio(self) -> None:
+        """What only a listening server can do is done by tcpserver otherwise."""
+        for option in ("listen", "tcp-rules", "max-connections", "max-per-address"):
+            if self[option]:
+                raise usage.UsageError(f"--stdio and --{option} exclude each other")
+        if self["remote-host"] != "off":
+            raise usage.UsageError("--stdio and --remote-host exclude each other")
 
     def sources(self) -> Sources:
         """Where the configuration comes from."""

@@ -15,7 +15,14 @@ def current_folder(folder: str) -> Iterator[None]:
 
     @raise OSError: when it can't be entered.
     """
-    here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    try:
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    except PermissionError:
+        # Rights were dropped in a folder of root's. There is no way back to it, and nothing
+        # that would need one.
+        os.chdir(folder)
+        yield
+        return
     try:
         os.chdir(folder)
         yield

@@ -8,6 +8,7 @@ L{Settings} is an immutable value. It remembers where each control came from.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -29,6 +30,10 @@ def _positive(text: str) -> int:
     if number == 0:
         raise SettingError("must be at least 1")
     return number
+
+
+def _folder(text: str) -> str:
+    return os.path.abspath(text) if text else ""
 
 
 def _switch(text: str) -> bool:
@@ -102,9 +107,12 @@ class Settings:
         _number, 131072, "bytes", "part of a message held in memory; the rest goes to a file"
     )
     smtp_server_spool: str = _control(
-        str, "", "folder", "where messages beyond the body cache wait; empty: the system's choice"
+        _folder, "", "folder", "for messages beyond the body cache; empty: the system's choice"
     )
     smtp_server_command_max: int = _control(_positive, 65536, "bytes", "longest command line")
+    smtp_server_recipients_max: int = _control(
+        _positive, 10000, "recipients", "of one message; further ones are put off with 452"
+    )
     smtp_server_hops_max: int = _control(
         _positive, 100, "fields", "Received and Delivered-To fields at which a message loops"
     )

@@ -13,7 +13,6 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python import usage
 
 from mvmtr.assemble import Assembly, ConfigurationError, inherited
 from mvmtr.live import LiveConfiguration
@@ -38,7 +37,7 @@ Examples:
   on IPv6, and on IPv4 as well where the system takes that there, as Linux does:
       twistd mvmtr --listen=tcp6:25
   on some addresses only:
-      twistd mvmtr --listen=tcp:25:interface=127.0.0.1 --listen=tcp6:25:interface=\\:\\:1
+      twistd mvmtr --listen=tcp:25:interface=127.0.0.1 '--listen=tcp6:25:interface=\\:\\:1'
 """
 
 
@@ -47,48 +46,21 @@ class Options(ConfigurationOptions):
 
     synopsis = "[options] [arguments of qmail-smtpd, which are skipped]"
 
-    optFlags = [
-        ["stdio", None, "Serve one client on descriptors 0 and 1; log to descriptor 2."],
-    ]
-
-    optParameters = [
-        ["remote-host", None, "off", "Look up names of clients: off, ptr or paranoid."],
-    ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["listen"] = []
-
-    def opt_listen(self, description: str) -> None:
-        """Listen on a Twisted server endpoint; may be repeated. [default: tcp:25]"""
-        self["listen"].append(description)
-
     def getUsage(self, width: int | None = None) -> str:
         """The help text, with an example for each use."""
         return super().getUsage(width) + EXAMPLES
 
     def postOptions(self) -> None:
-        """Look at the options together, and turn off what twistd must not do here."""
+        """Look at the options, and turn off what twistd must not do here."""
         super().postOptions()
-        if self["remote-host"] not in ("off", "ptr", "paranoid"):
-            raise usage.UsageError("--remote-host is off, ptr or paranoid")
-        if self["stdio"]:
-            self._check_stdio()
         if self.parent is not None:
             self._adapt_twistd(self.parent)
-
-    def _check_stdio(self) -> None:
-        """What only a listening server can do is done by tcpserver otherwise."""
-        for option in ("listen", "tcp-rules", "max-connections", "max-per-address"):
-            if self[option]:
-                raise usage.UsageError(f"--stdio and --{option} exclude each other")
-        if self["remote-host"] != "off":
-            raise usage.UsageError("--stdio and --remote-host exclude each other")
 
     def _adapt_twistd(self, twistd: Any) -> None:
         if self["stdio"]:
             # tcpserver waits for this very process, and descriptor 1 is the client.
-            twistd.update({"nodaemon": True, "pidfile": None, "logfile": None})
+            # The current folder may be one that its user can't even enter.
+            twistd.update({"nodaemon": True, "pidfile": None, "logfile": None, "rundir": "/"})
             twistd["logger"] = "mvmtr.log.stderr_observer"
         elif twistd["logger"] is None:
             use_twistd(twistd)
@@ -153,7 +125,8 @@ def _stdio_service(assembly: Assembly, reactor: Any) -> IService:
             atexit.register(os._exit, status)
 
     factory = ReceiverFactory(assembly.for_connection, anonymous_portal(), describe)
-    return StdioService(reactor, factory, ended)
+    stop_timeout = assembly.configuration.settings.smtp_server_stop_timeout
+    return StdioService(reactor, factory, ended, stop_timeout)
 
 
 def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listener:

@@ -86,6 +86,16 @@ class Cdb:
             raise ControlError(f"{self.path}: damaged: {error}") from error
         return value
 
+    def verify(self) -> None:
+        """
+        See whether the file is as long as its tables say.
+
+        @raise ControlError: when it is not.
+        """
+        ends = (start + 8 * slots for start, slots in self._reader.index if slots)
+        if max(ends, default=_HEADER) > len(self._file):
+            raise ControlError(f"{self.path}: damaged: cut short")
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """
         All keys and values in the order of the file, as often as they were put in.

@@ -6,6 +6,7 @@ messages to the queue.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -175,6 +176,7 @@ class IncomingMessage:
 
         @return: what to tell the client, at once or as a Deferred that does not fail.
         """
+        self._rewind()
         if self.hops >= self._session.settings.smtp_server_hops_max:
             return LOOPING.by("hops")
         if self._failure is not None:
@@ -184,6 +186,17 @@ class IncomingMessage:
             policy.decide(self._session, Stage.MESSAGE), self._decided
         )
         return answer
+
+    def _rewind(self) -> None:
+        """Go to the beginning of the text; what waited in a buffer is written now."""
+        if self._failure is not None:
+            return
+        assert self._transaction.body is not None
+        try:
+            self._transaction.body.seek(0)
+        except OSError as error:
+            log.error("unable to hold a message: {error}", error=error)
+            self._fail(NO_STORAGE)
 
     def _decided(self, verdict: Verdict | None) -> Deferred[Verdict] | Verdict:
         transaction = self._transaction
@@ -214,7 +227,9 @@ class IncomingMessage:
     def connectionLost(self) -> None:
         """Nothing will come of this message: let go of what is held."""
         if self._transaction.body is not None:
-            self._transaction.body.close()
+            # On a full disk closing fails as well, for it tries to write once more.
+            with contextlib.suppress(OSError):
+                self._transaction.body.close()
 
 
 async def _awaited(answer: Any) -> Verdict:

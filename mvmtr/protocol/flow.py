@@ -165,6 +165,7 @@ class Flow(ESMTP):
         """The client reads no more, or was told that there is no more."""
         if not self._closing:
             self.close()
+            self._abort()
 
     def pauseProducing(self) -> None:
         """The client does not read its replies."""
@@ -273,5 +274,8 @@ class Flow(ESMTP):
         if self._onLogout is not None:
             self._onLogout()
             self._onLogout = None
-        self.ended()
+        try:
+            self.ended()
+        except Exception:
+            log.failure("a session broke at its end")
         self.finished.callback(None)

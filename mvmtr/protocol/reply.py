@@ -36,6 +36,7 @@ BROKEN = Defer(421, "4.3.0 local error in processing, closing")
 LOCAL_ERROR = Defer(451, "4.3.0 local error in processing")
 TIMEOUT = Defer(451, "4.4.2 timeout (#4.4.2)")
 BARE_LINE_FEED = Defer(451, "4.5.2 See http://pobox.com/~djb/docs/smtplf.html.")
+TOO_MANY_RECIPIENTS = Defer(452, "4.5.3 too many recipients (#4.5.3)")
 NO_STORAGE = Defer(452, "4.3.1 insufficient system storage (#4.3.1)")
 
 LINE_TOO_LONG = Reject(500, "5.5.2 command line too long (#5.5.2)")

@@ -126,6 +126,12 @@ class ReceiverFactory(ServerFactory):
         return gatherResults(finished, consumeErrors=True)
 
 
+def stopped_in_time(factory: ReceiverFactory, seconds: int, reactor: Any) -> Deferred[Any]:
+    """End all sessions, and wait for those at work no longer than that."""
+    ended = factory.stop().addTimeout(seconds, reactor)
+    return ended.addErrback(lambda _failure: log.warn("sessions were cut off by the stop"))
+
+
 class Listener(Service):
     """
     Listens on any number of endpoints.
@@ -194,8 +200,7 @@ class Listener(Service):
             signal.signal(signal.SIGHUP, self._former_handler)
         closed: list[Any] = [port.stopListening() for port in self.ports]
         self.ports = []
-        ended = self._factory.stop().addTimeout(self._stop_timeout, self._reactor)
-        ended.addErrback(lambda _failure: log.warn("sessions were cut off by the stop"))
+        ended = stopped_in_time(self._factory, self._stop_timeout, self._reactor)
         return DeferredList([*(one for one in closed if one is not None), ended])
 
 

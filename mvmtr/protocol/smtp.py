@@ -216,6 +216,11 @@ class Receiver(Flow):
         if parsed is None:
             return
         recipient, _parameters = parsed
+        known = self.session.transaction
+        taken = len(known.recipients) + len(known.discarded)
+        if taken >= self._settings.smtp_server_recipients_max:
+            self._refuse("rcpt", reply.TOO_MANY_RECIPIENTS.by("recipients"), recipient)
+            return
 
         def accepted(message_of: Callable[[], IncomingMessage]) -> None:
             self._message_of = message_of

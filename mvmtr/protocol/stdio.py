@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.stdio import StandardIO
 from twisted.logger import Logger
 
-from mvmtr.protocol.server import ReceiverFactory
+from mvmtr.protocol.server import ReceiverFactory, stopped_in_time
 
 log = Logger()
 
@@ -34,11 +34,17 @@ class StdioService(Service):
     Runs one session, then says how it ended.
 
     @param ended: called with the exit status: 0 after QUIT, otherwise 1.
+    @param stop_timeout: seconds that the session has to end when the service stops.
     """
 
     def __init__(
-        self, reactor: Any, factory: ReceiverFactory, ended: Callable[[int], None]
+        self,
+        reactor: Any,
+        factory: ReceiverFactory,
+        ended: Callable[[int], None],
+        stop_timeout: int,
     ) -> None:
+        self._stop_timeout = stop_timeout
         self._reactor = reactor
         self._factory = factory
         self._ended = ended
@@ -73,7 +79,9 @@ class StdioService(Service):
     def stopService(self) -> Deferred[Any]:
         """End the session, if it hasn't ended."""
         super().stopService()
-        return self._factory.stop()
+        if self._factory.sessions:
+            self._ended(1)
+        return stopped_in_time(self._factory, self._stop_timeout, self._reactor)
 
 
 def _forget_client() -> None:

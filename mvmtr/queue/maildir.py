@@ -45,6 +45,7 @@ class Maildir:
         self._path = path
         self._deliveries = itertools.count(1)
         self._making = threading.Lock()
+        self._made = False
         host = os.uname().nodename
         self._host = host.replace("/", r"\057").replace(":", r"\072")
         there = os.path.join(path, "tmp")
@@ -68,7 +69,7 @@ class Maildir:
         head = head_of(transaction)
         try:
             with self._making:
-                if not any(os.path.lexists(os.path.join(self._path, one)) for one in FOLDERS):
+                if not self._made:
                     self.make()
             try:
                 with open(temporary, "xb", opener=_private) as file:
@@ -95,6 +96,7 @@ class Maildir:
             os.makedirs(os.path.join(self._path, folder), mode=0o700, exist_ok=True)
         for folder in (self._path, os.path.dirname(self._path)):
             _sync_folder(folder)
+        self._made = True
 
     def _unique_name(self) -> str:
         """Time, process and count, as the Maildir specification asks for."""

@@ -240,7 +240,7 @@ class _Run:
                 self.pid = os.posix_spawn(
                     program, [program], environment, file_actions=dup2, setsigdef=[signal.SIGPIPE]
                 )
-            self._descriptor = os.pidfd_open(self.pid)
+            self._descriptor = _process_descriptor(self.pid)
         except BaseException:
             self._closing.close()
             raise
@@ -277,6 +277,15 @@ class _Run:
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor goes away; the program goes on by itself."""
+
+
+def _process_descriptor(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _message(transaction: Transaction) -> Iterator[bytes]:

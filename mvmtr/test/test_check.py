@@ -102,6 +102,13 @@ class CheckTests(SynchronousTestCase):
             "bin/qmail-queue: there is no such program", self.warnings({"rcpthosts": "a"})
         )
 
+    def test_the_options_of_the_server_are_taken_and_endpoints_looked_at(self):
+        options = ["--listen=tcp:0", "--remote-host=ptr", "--max-connections=7"]
+        self.assertEqual(self.check({"rcpthosts": "a"}, *options)[0], 0)
+        status, lines = self.check({}, "--listen=tcp:x")
+        self.assertEqual(status, 1)
+        self.assertTrue(lines[-1].startswith("error: --listen=tcp:x: "))
+
     def test_every_error_is_printed_with_its_file_and_the_status_is_one(self):
         control = control_folder(self.home, {"rcpthosts": "a"})
         (control / "me").mkdir()

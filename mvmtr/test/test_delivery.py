@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 
 from twisted.cred.checkers import ANONYMOUS
@@ -196,6 +197,16 @@ class FullDisk:
         self.closed = True
 
 
+class FullAtTheEnd(io.BytesIO):
+    """A file that notices when its buffer is written that the disk is full."""
+
+    def seek(self, *where):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 class StorageTests(SynchronousTestCase):
     """A message that can't be held is not lost: the client keeps it."""
 
@@ -210,6 +221,23 @@ class StorageTests(SynchronousTestCase):
         self.assertTrue(full.closed)
         self.assertEqual(queue.messages, [])
         self.assertEqual(send_message(talk, b"next"), 250)
+
+    def test_a_disk_that_is_full_only_at_the_end_is_452_as_well(self):
+        queue = Takes()
+        talk = talk_with(queue=queue)
+        talk.send(MAIL, RCPT, b"DATA")
+        talk.receiver.session.transaction.body = FullAtTheEnd()
+        self.assertEqual(talk.feed(b"some text\r\n.\r\n"), [452])
+        self.assertEqual(queue.messages, [])
+        self.assertEqual(send_message(talk, b"next"), 250)
+
+    def test_a_session_ends_though_its_message_can_not_be_closed(self):
+        talk = talk_with()
+        talk.send(MAIL, RCPT, b"DATA")
+        talk.receiver.session.transaction.body = FullAtTheEnd()
+        talk.feed(b"some text\r\n")
+        talk.receiver.connectionLost()
+        self.successResultOf(talk.receiver.finished)
 
     def test_a_spool_folder_that_is_gone_is_452(self):
         queue = Takes()

@@ -69,6 +69,33 @@ class LiveConfigurationTests(SynchronousTestCase):
         os.utime(self.control / "me", ns=(status.st_atime_ns, status.st_mtime_ns))
         self.assertEqual(self.name(), b"six.example")
 
+    def test_an_edit_while_the_files_are_read_acts_on_the_connection_after(self):
+        self.settle()
+        real = live.Assembly
+
+        def slow(*arguments):
+            read = real(*arguments)
+            (self.control / "me").write_text("late.example\n")
+            return read
+
+        self.patch(live, "Assembly", slow)
+        (self.control / "databytes").write_text("5\n")
+        self.assertEqual(self.name(), b"one.example")
+        self.patch(live, "Assembly", real)
+        self.assertEqual(self.name(), b"late.example")
+
+    def test_a_time_in_the_future_is_no_reason_to_read_for_ever(self):
+        self.patch(live, "SETTLED", -60)
+        os.utime(self.control / "me", (4e9, 4e9))
+        self.live.refresh()
+        self.assert_nothing_is_read()
+
+    def test_a_cdb_that_is_replaced_by_a_damaged_one_is_not_used(self):
+        self.settle()
+        (self.control / "morercpthosts.cdb").write_bytes(b"\1" * 2048)
+        self.live.refresh()
+        self.assertIn("morercpthosts.cdb: damaged", self.errors[0])
+
     def test_a_file_that_comes_and_goes_acts(self):
         self.settle()
         (self.control / "databytes").write_text("1000")
@@ -83,6 +110,9 @@ class LiveConfigurationTests(SynchronousTestCase):
     def test_without_an_edit_nothing_is_read(self):
         self.patch(live, "SETTLED", -60)
         self.settle()
+        self.assert_nothing_is_read()
+
+    def assert_nothing_is_read(self):
         read = []
         self.patch(live, "Assembly", lambda *arguments: read.append(arguments))
         for _connection in range(3):

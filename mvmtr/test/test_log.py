@@ -215,6 +215,11 @@ class TwistdObserverTests(SynchronousTestCase):
             self.observer(event)
         self.assertEqual(self.stream.getvalue(), "")
 
+    def test_a_client_can_not_keep_itself_out_of_the_log(self):
+        record = Record(event="refused", helo=b"Unable to write to plugin cache")
+        Logger(namespace="mvmtr.x", observer=self.observer).info("{record}", record=record)
+        self.assertIn("plugin cache", self.stream.getvalue())
+
     def load_plugins_that_cannot_be_cached(self):
         """Have a folder in the place of the cache, which not even root can write."""
         path = folder(self)

@@ -53,6 +53,15 @@ class CommandTests(SynchronousTestCase):
                 self.assertEqual(talk.send(command), [code], (command, state))
                 self.assertEqual(talk.closed, command == b"QUIT", (command, state))
 
+    def test_recipients_beyond_the_limit_are_put_off_and_the_others_served(self):
+        queue = Takes()
+        talk = talk_with(queue=queue, smtp_server_recipients_max="2")
+        talk.send(MAIL)
+        self.assertEqual(talk.send(RCPT, RCPT, RCPT, RCPT), [250, 250, 452, 452])
+        self.assertEqual(talk.send(b"DATA") + talk.feed(TEXT), [354, 250])
+        ((recipients, _text),) = queue.messages
+        self.assertEqual(len(recipients), 2)
+
     def test_some_commands_end_a_transaction_and_others_leave_it(self):
         for command, code in (
             (b"RSET", 503),

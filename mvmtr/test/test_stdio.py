@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -68,6 +69,35 @@ class StdioTests(SynchronousTestCase):
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         return process
+
+    def test_a_client_that_stops_reading_does_not_hold_the_process(self):
+        process = self.start(subprocess.PIPE, subprocess.PIPE)
+        self.addCleanup(process.stdin.close)
+        self.assertEqual(process.stdout.readline()[:4], b"220 ")
+        process.stdout.close()
+        process.stdin.write(b"NOOP\r\n")
+        process.stdin.flush()
+        self.assertEqual(process.wait(20), 1)
+
+    def test_a_queue_that_hangs_does_not_hold_a_process_that_is_told_to_stop(self):
+        self.recorder.program.write_text("#!/bin/sh\necho > $RECORD_DIR/began; exec sleep 40\n")
+        process = self.start(subprocess.PIPE, subprocess.PIPE, "--set=smtp_server_stop_timeout=1")
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.stdout.close)
+        process.stdin.write(SESSION)
+        process.stdin.flush()
+        while not (self.recorder.records / "began").exists():
+            time.sleep(0.05)
+        process.terminate()
+        self.assertNotEqual(process.wait(20), 0)
+
+    def test_without_descriptor_2_the_client_is_served_all_the_same(self):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" 2>&-', "sh", *twistd("mvmtr", "--stdio",
+             f"--control-dir={self.control}")],
+            input=b"QUIT\r\n", stdout=subprocess.PIPE, env=plain_environment(), check=True,
+        )  # fmt: skip
+        self.assertEqual(codes(done.stdout), [220, 221])
 
     def over_pipes(self, data, *arguments, **variables):
         """Send all, close, and take what comes: replies, log, exit status."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 
+from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
@@ -157,15 +159,23 @@ class OptionTests(TestCase):
     def test_every_example_of_the_help_is_a_command_line_that_works(self):
         text = self.options().getUsage()
         examples = re.findall(r"^ +((?:twistd|tcpserver) (?:.*\\\n)?.*)$", text, re.MULTILINE)
-        self.assertEqual(len(examples), 4)
+        self.assertEqual(len(examples), 5)
         uses = []
         for example in examples:
             words = shlex.split(example.replace("\\\n", ""))
             options = self.options(*words[words.index("mvmtr") + 1 :])
+            for endpoint in options["listen"]:
+                serverFromString(reactor, endpoint)
             uses.append((options["stdio"], options["control-dir"], len(options["listen"])))
         self.assertEqual(
             uses,
-            [(0, "/var/qmail/control", 0), (1, None, 0), (0, None, 1), (0, None, 2)],
+            [
+                (0, "/var/qmail/control", 0),
+                (1, None, 0),
+                (0, None, 1),
+                (0, None, 1),
+                (0, None, 2),
+            ],
         )
 
     def test_every_option_is_explained_in_the_help(self):
