@@ -29,6 +29,7 @@ MEANING = {
     14: "texts that come from the queue program are passed on",
     15: "TCP6REMOTEIP and its family",
     16: "300 seconds where timeoutsmtpd is absent",
+    17: "recipients of a message beyond a limit: 452",
 }
 
 
