@@ -21,7 +21,11 @@ skip = None if (ROOT / "setup.cfg").is_file() else "there is no source here"
 
 @functools.cache
 def installed() -> str:
-    """A folder into which a wheel of the source was installed, until the tests end."""
+    """
+    A folder into which a wheel of the source was installed, until the tests end.
+
+    All that it depends on is there as well, for Twisted looks for plugins beside itself.
+    """
     home = tempfile.mkdtemp(prefix="mvmtr-test-")
     atexit.register(shutil.rmtree, home)
     source = os.path.join(home, "source")
@@ -32,7 +36,7 @@ def installed() -> str:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "-w", wheels, source], check=True)
     (wheel,) = os.listdir(wheels)
-    install = [*pip, "install", "--no-deps", "--target", site, os.path.join(wheels, wheel)]
+    install = [*pip, "install", "--target", site, os.path.join(wheels, wheel)]
     subprocess.run(install, check=True)
     # In the place of the cache a folder, which not even root can write to.
     os.mkdir(os.path.join(site, "twisted", "plugins", "dropin.cache"))
@@ -58,7 +62,7 @@ class WheelTests(SynchronousTestCase):
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def twistd(self, *arguments, data=b""):
-        twistd = os.path.join(os.path.dirname(sys.executable), "twistd")
+        twistd = os.path.join(self.site, "bin", "twistd")
         return self.run_program(sys.executable, twistd, *arguments, data=data)
 
     def test_twistd_knows_it_without_a_noise(self):
@@ -80,7 +84,7 @@ class WheelTests(SynchronousTestCase):
         self.assertRegex(logged, r"\Amvmtr: event=connection [^\n]*\n\Z")
 
     def test_a_listening_server_says_nothing_of_plugins(self):
-        twistd = os.path.join(os.path.dirname(sys.executable), "twistd")
+        twistd = os.path.join(self.site, "bin", "twistd")
         server = subprocess.Popen(
             [
                 sys.executable, twistd, "-n", "--pidfile=", "mvmtr", "--no-qmail",
