@@ -87,14 +87,6 @@ class LiveConfiguration:
             for complaint in complaints:
                 log.error("{complaint}", complaint=complaint)
 
-    def ruled(self, connection: Connection) -> Connection:
-        """
-        The connection as the rules make it.
-
-        @raise ControlError: when the rules file is damaged.
-        """
-        return self.assembly.ruled(connection)
-
     def for_connection(self, connection: Connection) -> Configuration:
         """The configuration, as it is now, for one connection."""
         return self.assembly.for_connection(connection)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from inspect import iscoroutine
 from typing import Any, Union
 
@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mvmtr.interfaces import ICheck
-from mvmtr.session import Defer, Session, Stage, Verdict
+from mvmtr.session import Accept, Defer, Session, Stage, Verdict
 
 Answer = Union[Verdict, None, "Deferred[Verdict | None]"]
 
@@ -25,6 +25,11 @@ def then(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, Deferred):
         return value.addCallback(function)
     return function(value)
+
+
+def accepted(checks: Iterable[ICheck], session: Session, stage: Stage, argument: bytes) -> bool:
+    """Whether one of some checks, all of which answer at once, says yes."""
+    return any(isinstance(check.check(session, stage, argument), Accept) for check in checks)
 
 
 class Policy:
@@ -94,14 +99,10 @@ class Policy:
         try:
             answer: Any = check.check(session, stage, argument)
             if iscoroutine(answer):
-                answer = _started(answer)
+                answer = Deferred.fromCoroutine(answer)
             if not isinstance(answer, Deferred):
                 return answered(answer)
         except Exception:
             return failed(Failure())
         limit = session.settings.smtp_server_check_timeout
         return answer.addTimeout(limit, self._clock).addCallback(answered).addErrback(failed)
-
-
-def _started(coroutine: Coroutine[Any, Any, Verdict | None]) -> Deferred[Verdict | None]:
-    return Deferred.fromCoroutine(coroutine)

@@ -144,9 +144,9 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
             environment=environment,
         )
         if name_of is None or connection.remote_ip is None:
-            return live.ruled(connection)
+            return live.assembly.ruled(connection)
         return Deferred.fromCoroutine(name_of(connection.remote_ip)).addCallback(
-            lambda host: live.ruled(replace(connection, remote_host=host))
+            lambda host: live.assembly.ruled(replace(connection, remote_host=host))
         )
 
     def limits() -> tuple[int, int]:

@@ -37,8 +37,9 @@ from zope.interface import implementer
 
 from mvmtr.interfaces import ICheck
 from mvmtr.log import text_of
+from mvmtr.policy import accepted
 from mvmtr.programs import current_folder
-from mvmtr.session import Accept, Defer, Reject, Session, Stage, Verdict
+from mvmtr.session import Defer, Reject, Session, Stage, Verdict
 
 log = Logger()
 
@@ -270,9 +271,7 @@ class RcptCheck:
         program = session.connection.environment.get(b"RCPTCHECK") or self._program
         if session.relay or not program:
             return None
-        if self._ours and not any(
-            isinstance(check.check(session, stage, argument), Accept) for check in self._ours
-        ):
+        if self._ours and not accepted(self._ours, session, stage, argument):
             return None
         environment = {**os.environb, **session.connection.as_environment()}
         transaction = session.transaction

@@ -29,7 +29,8 @@ from zope.interface import implementer
 from mvmtr.compat.cdb import Cdb
 from mvmtr.compat.controlfile import ControlError, parse_lines
 from mvmtr.interfaces import ICheck
-from mvmtr.session import Accept, Defer, Reject, Session, Stage, Verdict
+from mvmtr.policy import accepted
+from mvmtr.session import Defer, Reject, Session, Stage, Verdict
 
 BREAK = b"-"
 
@@ -145,9 +146,7 @@ class ValidRcptTo:
         """See L{ICheck}."""
         if session.relay or argument.lower() == b"postmaster":
             return None
-        if self._ours and not any(
-            isinstance(check.check(session, stage, argument), Accept) for check in self._ours
-        ):
+        if self._ours and not accepted(self._ours, session, stage, argument):
             return None
         try:
             exists, where = self._find(argument)

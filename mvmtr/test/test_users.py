@@ -37,6 +37,8 @@ CONTROLS = {
     ),
 }
 
+STRANGER = Connection()
+
 
 class UsersTestCase(SynchronousTestCase):
     """Has a qmail folder, and users who are known to it alone."""
@@ -61,7 +63,7 @@ class UsersTestCase(SynchronousTestCase):
     def make(self, in_thread=maybeDeferred):
         return Users(str(self.folder), self.users.__getitem__, in_thread)
 
-    def ask(self, recipient, connection=Connection()):  # noqa: B008
+    def ask(self, recipient, connection=STRANGER):
         session = Session(connection, Settings())
         answer = self.make().check(session, Stage.RCPT, recipient)
         return None if answer is None else self.successResultOf(answer)

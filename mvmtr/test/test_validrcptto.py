@@ -20,6 +20,8 @@ from mvmtr.test.test_cdb import make_cdb
 
 RELAY = Connection(environment={b"RELAYCLIENT": b""})
 
+STRANGER = Connection()
+
 
 class KeyTests(SynchronousTestCase):
     """The entries that cover an address."""
@@ -58,7 +60,7 @@ class ListTestCase(SynchronousTestCase):
         self.path = make_cdb(self.folder / "validrcptto.cdb", pairs)
         return ValidRcptTo(str(self.path))
 
-    def ask(self, check, recipient, connection=Connection()):  # noqa: B008
+    def ask(self, check, recipient, connection=STRANGER):
         return check.check(Session(connection, Settings()), Stage.RCPT, recipient)
 
     def assert_exists(self, check, *recipients):
