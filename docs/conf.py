@@ -33,7 +33,12 @@ class SettingsTable(SphinxDirective):
         lines = [".. list-table::", "   :header-rows: 1", ""]
         rows = [("name", "default", "unit", "meaning")]
         rows += [
-            (f"``{control.name}``", shown(control.default), control.unit, control.meaning)
+            (
+                f"``{control.name}``",
+                shown(control.default),
+                control.unit,
+                control.meaning.replace("*", r"\*"),
+            )
             for control in Settings.controls()
         ]
         for first, *others in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mvmtr.interfaces import IQueue
 from mvmtr.policy import Policy
@@ -11,8 +12,13 @@ from mvmtr.settings import Settings
 
 @dataclass(frozen=True)
 class Configuration:
-    """A session keeps the one that it started with, whatever is edited meanwhile."""
+    """
+    A session keeps the one that it started with, whatever is edited meanwhile.
+
+    @ivar tls: the certificates of this server, or C{None}.
+    """
 
     settings: Settings
     policy: Policy
     queue: IQueue
+    tls: Any = None

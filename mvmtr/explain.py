@@ -183,6 +183,11 @@ class Conversation:
         if not self._replied.called:
             self._replied.callback(None)
 
+    def getPeer(self) -> None:
+        """There is no other end."""
+
+    getHost = getPeer
+
     def loseConnection(self) -> None:
         """The server closes."""
         self.closed = True
@@ -249,7 +254,7 @@ async def explain(options: Options, reactor: Any) -> list[Step]:
         return replace(found, policy=policy)
 
     connection = assembly.ruled(options.connection)
-    receiver = Receiver(configure, anonymous_portal(), lambda _transport: connection)
+    receiver = Receiver(configure, anonymous_portal(), lambda _raw: connection)
     return await conversation.hold(receiver, commands_of(options))
 
 

@@ -146,6 +146,7 @@ class Connection:
     Who talks to whom: from tcpserver's environment or from the socket, all the same to
     those who look at it. C{None} is "not known".
 
+    @ivar forwarded_by: the address of the proxy or client that speaks for this one.
     @ivar environment: the variables that hold for this connection (RELAYCLIENT,
         DATABYTES, QMAILQUEUE and whatever else was set for it).
     @ivar denied: why the connection is refused; empty when it is not.
@@ -156,6 +157,7 @@ class Connection:
     remote_info: bytes | None = None
     local_ip: bytes | None = None
     local_host: bytes | None = None
+    forwarded_by: bytes | None = None
     environment: Mapping[bytes, bytes] = field(default_factory=dict)
     denied: str = ""
 
@@ -175,6 +177,23 @@ class Connection:
         return {**known, **self.environment}
 
 
+@dataclass(frozen=True)
+class Encryption:
+    """
+    The TLS under a session.
+
+    @ivar protocol: its version, as C{TLSv1.3}.
+    @ivar cipher: the name of the cipher suite.
+    @ivar server_name: the name that the client asked for (SNI).
+    @ivar client: who holds the client certificate, if there is a good one.
+    """
+
+    protocol: str
+    cipher: str
+    server_name: bytes | None = None
+    client: bytes | None = None
+
+
 class Transaction:
     """
     One message and its envelope, from MAIL to the end of data (RFC 5321, section 3.3).
@@ -182,6 +201,7 @@ class Transaction:
     @ivar reverse_path: the sender, quotes off; empty for the null sender.
     @ivar parameters: the ESMTP parameters of MAIL, keywords in capitals.
     @ivar recipients: the accepted recipients, in order, as often as they were given.
+    @ivar recipient_parameters: for each of them, the ESMTP parameters of RCPT.
     @ivar discarded: recipients that were accepted and dropped.
     @ivar held: a refusal at MAIL that every RCPT gets.
     @ivar discard: set when the message is to be thrown away.
@@ -197,6 +217,7 @@ class Transaction:
         self.reverse_path = reverse_path
         self.parameters = parameters or {}
         self.recipients: list[bytes] = []
+        self.recipient_parameters: list[Mapping[bytes, bytes | None]] = []
         self.discarded: list[bytes] = []
         self.held: Reject | None = None
         self.discard: Discard | None = None
@@ -222,6 +243,7 @@ class Session:
     @ivar id: a short name for it, unique on this machine.
     @ivar helo: the name given with HELO or EHLO, or C{None}.
     @ivar esmtp: whether the last greeting command was EHLO.
+    @ivar encryption: the TLS under the session, or C{None}.
     @ivar user: the authenticated user, or C{None}.
     @ivar relay: why this client may send anywhere; empty when it may not.
     @ivar witness: told of every check that is asked and what it answered.
@@ -233,7 +255,29 @@ class Session:
         self.settings = settings
         self.helo: bytes | None = None
         self.esmtp = False
+        self.encryption: Encryption | None = None
         self.user: bytes | None = None
-        self.relay = "RELAYCLIENT is set" if b"RELAYCLIENT" in connection.environment else ""
+        self.relay = ""
         self.transaction: Transaction | None = None
         self.witness: Witness | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """All that the client said is void, as after a TLS handshake (RFC 3207, section 4.2)."""
+        self.helo = self.user = self.transaction = None
+        self.esmtp = False
+        granted = b"RELAYCLIENT" in self.connection.environment
+        self.relay = "RELAYCLIENT is set" if granted else ""
+
+    def as_environment(self) -> dict[bytes, bytes]:
+        """
+        The variables for programs that are run on behalf of this session: those of its
+        connection, and what has been found out since.
+        """
+        variables = self.connection.as_environment()
+        if self.user is not None:
+            variables[b"SMTPAUTHUSER"] = self.user
+            variables[b"TCPREMOTEINFO"] = self.user
+        if self.relay:
+            variables.setdefault(b"RELAYCLIENT", b"")
+        return variables

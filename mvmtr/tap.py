@@ -20,8 +20,9 @@ from mvmtr.log import use_twistd
 from mvmtr.options import ConfigurationOptions
 from mvmtr.protocol.delivery import anonymous_portal
 from mvmtr.protocol.reply import CONTROLS_UNREADABLE, reply_of
-from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory, ip_of
+from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory
 from mvmtr.session import Connection
+from mvmtr.settings import Settings
 
 log = Logger()
 
@@ -109,14 +110,10 @@ def _stdio_service(assembly: Assembly, reactor: Any) -> IService:
     from mvmtr.compat.tcpserver import connection_from_environment
     from mvmtr.protocol.stdio import StdioService
 
-    def describe(transport: Any) -> Connection:
+    def describe(raw: Connection) -> Connection:
         connection = connection_from_environment(os.environb)
         if connection.remote_ip is None and connection.local_ip is None:
-            return replace(
-                connection,
-                remote_ip=ip_of(transport.getPeer()),
-                local_ip=ip_of(transport.getHost()),
-            )
+            return replace(connection, remote_ip=raw.remote_ip, local_ip=raw.local_ip)
         return connection
 
     def ended(status: int) -> None:
@@ -135,11 +132,10 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
     environment = inherited()
     name_of = _names(options["remote-host"])
 
-    def describe(transport: Any) -> Any:
+    def describe(raw: Connection) -> Any:
         live.refresh()
-        connection = Connection(
-            remote_ip=ip_of(transport.getPeer()),
-            local_ip=ip_of(transport.getHost()),
+        connection = replace(
+            raw,
             local_host=live.assembly.configuration.settings.usehostname or None,
             environment=environment,
         )
@@ -149,11 +145,10 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
             lambda host: live.assembly.ruled(replace(connection, remote_host=host))
         )
 
-    def limits() -> tuple[int, int]:
-        settings = live.assembly.configuration.settings
-        return settings.smtp_server_connections_max, settings.smtp_server_connections_per_address
+    def settings() -> Settings:
+        return live.assembly.configuration.settings
 
-    factory = ReceiverFactory(live.for_connection, anonymous_portal(), describe, limits)
+    factory = ReceiverFactory(live.for_connection, anonymous_portal(), describe, settings)
     return Listener(
         reactor,
         options["listen"] or ["tcp:25"],

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from twisted.cred.checkers import ANONYMOUS, AllowAnonymousAccess
@@ -23,8 +24,10 @@ from zope.interface import implementer
 
 from mvmtr.configuration import Configuration
 from mvmtr.policy import then
+from mvmtr.protocol.load import Load
 from mvmtr.protocol.received import received_field
 from mvmtr.protocol.reply import LOCAL_ERROR, LOOPING, NO_STORAGE, NOT_ALLOWED, TOO_LARGE
+from mvmtr.protocol.spool import Spool
 from mvmtr.protocol.stock import SMTPServerError
 from mvmtr.session import (
     Accept,
@@ -89,9 +92,13 @@ class Delivery:
         policy = self._configuration.policy
         return then(policy.decide(self._session, Stage.MAIL, origin), decided)
 
-    def validateTo(self, user: bytes) -> Any:
+    def validateTo(
+        self, user: bytes, parameters: Mapping[bytes, bytes | None] = MappingProxyType({})
+    ) -> Any:
         """
         Ask the policy about a recipient. Without a yes the answer is no.
+
+        @param parameters: the ESMTP parameters of RCPT.
 
         @return: something to call for the message, the same for all recipients; or a
             Deferred of that.
@@ -104,6 +111,7 @@ class Delivery:
         def decided(verdict: Verdict | None) -> Any:
             if isinstance(verdict, Accept):
                 transaction.recipients.append(user)
+                transaction.recipient_parameters.append(parameters)
             elif isinstance(verdict, Discard):
                 transaction.discarded.append(user)
             else:
@@ -135,15 +143,10 @@ class IncomingMessage:
         self._transaction = _transaction_of(session)
         self._failure: Verdict | None = None
 
-    def begin(self, header: bytes) -> None:
+    def begin(self, header: bytes, load: Load) -> None:
         """Put a header in front, and expect the text."""
-        settings = self._session.settings
         self._transaction.header = header
-        self._transaction.body = tempfile.SpooledTemporaryFile(
-            # To tempfile, 0 would be no limit.
-            settings.smtp_server_bodycache or 1,
-            dir=settings.smtp_server_spool or None,
-        )
+        self._transaction.body = Spool(load, self._session.settings)
 
     def write(self, text: bytes) -> None:
         """Append decoded text, unless the message is too large already."""

@@ -9,6 +9,7 @@ client that does not read its replies gets no more of them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,7 @@ class Flow(ESMTP):
     """
 
     noisy = False
+    seconds = staticmethod(time.monotonic)
     transport: Any
     portal: Any
     delivery: Any
@@ -76,7 +78,7 @@ class Flow(ESMTP):
         """Use some of the input; C{False} when there is not enough of it."""
         raise NotImplementedError
 
-    def patience(self) -> int:
+    def patience(self) -> float:
         """How long to wait for more input now, in seconds."""
         raise NotImplementedError
 

@@ -1,6 +1,6 @@
 # -*- test-case-name: mvmtr.test.test_parameters -*-
 """
-The parameters of MAIL that the announced extensions define (RFC 5321, section 4.1.1.11).
+The parameters of MAIL and RCPT (RFC 5321, section 4.1.1.11).
 
 Pure: bytes in, values out.
 """
@@ -16,21 +16,6 @@ class UnknownParameter(ValueError):
 
 class BadParameter(ValueError):
     """A parameter with a value that it can't have; the reply is 501."""
-
-
-def _size(value: bytes | None) -> None:
-    """RFC 1870, section 4: a number of up to twenty digits."""
-    if value is None or not value.isdigit() or len(value) > 20:
-        raise BadParameter("SIZE wants a number")
-
-
-def _body(value: bytes | None) -> None:
-    """RFC 6152, section 2."""
-    if value is None or value.upper() not in (b"7BIT", b"8BITMIME"):
-        raise BadParameter("BODY is 7BIT or 8BITMIME")
-
-
-MAIL = {b"SIZE": _size, b"BODY": _body}
 
 
 def parse_parameters(words: Iterable[bytes], known: Mapping) -> dict[bytes, bytes | None]:

@@ -42,8 +42,21 @@ def received_field(session: Session, now: float) -> bytes:
         info,
         _safe(_UNKNOWN if peer.remote_ip is None else peer.remote_ip),
         _safe(local),
-        b"ESMTP" if session.esmtp else b"SMTP",
+        protocol_of(session),
         date(now),
+    )
+
+
+def protocol_of(session: Session) -> bytes:
+    """How the message came (RFC 3848, and RFC 6531, section 4.3)."""
+    if not session.esmtp:
+        return b"SMTP"
+    transaction = session.transaction
+    utf8 = transaction is not None and b"SMTPUTF8" in transaction.parameters
+    return b"%s%s%s" % (
+        b"UTF8SMTP" if utf8 else b"ESMTP",
+        b"" if session.encryption is None else b"S",
+        b"" if session.user is None else b"A",
     )
 
 

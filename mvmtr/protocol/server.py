@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from twisted.application.service import Service
@@ -20,30 +21,18 @@ from twisted.python.failure import Failure
 
 from mvmtr.configuration import Configuration
 from mvmtr.protocol.journal import refuse_connection
+from mvmtr.protocol.load import Load
+from mvmtr.protocol.peer import ip_of
 from mvmtr.protocol.reply import TOO_MANY, reply_of
 from mvmtr.protocol.smtp import Receiver
 from mvmtr.session import Connection
+from mvmtr.settings import Settings
 
 log = Logger()
-
-_MAPPED = "::ffff:"
 
 
 class CannotListen(Exception):
     """An endpoint that makes no sense or can't be opened; the message is one line."""
-
-
-def ip_of(address: Any) -> bytes | None:
-    """
-    The IP address of a transport's end, if it has one; that of an IPv4 client of an IPv6
-    port in its IPv4 form.
-    """
-    host = getattr(address, "host", None)
-    if not isinstance(host, str):
-        return None
-    if host.lower().startswith(_MAPPED) and "." in host:
-        host = host[len(_MAPPED) :]
-    return host.encode("ascii", "replace")
 
 
 class Busy(Protocol):
@@ -56,16 +45,21 @@ class Busy(Protocol):
         self.transport.loseConnection()
 
 
+def _is_loopback(address: bytes | None) -> bool:
+    return address is None or ip_address(address.decode("ascii").partition("%")[0]).is_loopback
+
+
 class ReceiverFactory(ServerFactory):
     """
     Makes sessions.
 
     @param configure: gives the configuration for a connection.
     @param portal: gives sessions their deliveries.
-    @param describe: tells who talks to whom over a transport.
-    @param limits: how many sessions there may be, in all and from one address (0: any
-        number); no limits when not given.
+    @param describe: adds to a connection what the transport does not tell.
+    @param settings: gives the settings of now, for what counts before a session has its
+        own; without them nothing is limited.
     @ivar sessions: those that have not finished.
+    @ivar load: what they use together.
     """
 
     noisy = False
@@ -74,22 +68,30 @@ class ReceiverFactory(ServerFactory):
         self,
         configure: Callable[[Connection], Configuration],
         portal: Portal,
-        describe: Callable[[Any], Connection | Deferred[Connection]],
-        limits: Callable[[], tuple[int, int]] | None = None,
+        describe: Callable[[Connection], Connection | Deferred[Connection]],
+        settings: Callable[[], Settings] | None = None,
     ) -> None:
+        self.load = Load()
         self.sessions: set[Receiver] = set()
         self._by_address: Counter[bytes | None] = Counter()
-        self._limits = limits
+        self._settings = settings
         self._configure = configure
         self._portal = portal
         self._describe = describe
 
-    def buildProtocol(self, addr: Any) -> Protocol:
-        """See L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}."""
-        address = ip_of(addr)
+    def buildProtocol(self, addr: Any, known: Connection | None = None) -> Protocol:
+        """
+        See L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}.
+
+        @param known: who talks to whom, when the transport does not tell.
+        """
+        address = ip_of(addr) if known is None else known.remote_ip
         if self._is_full(address):
             return Busy()
-        receiver = Receiver(self._configure, self._portal, self._describe)
+        receiver = Receiver(self._configure, self._portal, self._describe, self.load)
+        receiver.known = known
+        if self._settings is not None:
+            receiver.handshake_timeout = self._settings().smtp_server_timeout_tls
         receiver.factory = self
         self.sessions.add(receiver)
         self._by_address[address] += 1
@@ -97,9 +99,13 @@ class ReceiverFactory(ServerFactory):
         return receiver
 
     def _is_full(self, address: bytes | None) -> bool:
-        if self._limits is None:
+        if self._settings is None:
             return False
-        total, per_address = self._limits()
+        settings = self._settings()
+        total = settings.smtp_server_connections_max
+        per_address = settings.smtp_server_connections_per_address
+        if per_address is None:
+            per_address = 0 if _is_loopback(address) else (total + 1) // 2
         reason = None
         if len(self.sessions) >= total:
             reason = f"the limit is {total} at a time"

@@ -323,7 +323,7 @@ class QmailQueue:
         """Run the program once, for all recipients."""
         transaction = session.transaction
         assert transaction is not None
-        environment = {**os.environb, **session.connection.as_environment()}
+        environment = {**os.environb, **session.as_environment()}
         program = environment.get(b"QMAILQUEUE") or self._program
         try:
             run = _Run(transaction, qmail_envelope(transaction), self._reactor)

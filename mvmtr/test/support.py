@@ -104,9 +104,7 @@ def assemble(
 
 def factory_of(assembly: Assembly, connection: Connection = CLIENT) -> ReceiverFactory:
     """A factory whose sessions all come from the same client."""
-    return ReceiverFactory(
-        assembly.for_connection, anonymous_portal(), lambda transport: connection
-    )
+    return ReceiverFactory(assembly.for_connection, anonymous_portal(), lambda _raw: connection)
 
 
 class Talk:
@@ -121,6 +119,7 @@ class Talk:
         self.transport = StringTransport()
         self.receiver = factory_of(assembly, connection).buildProtocol(None)
         self.receiver.callLater = self.clock.callLater
+        self.receiver.seconds = self.clock.seconds
         self.receiver.makeConnection(self.transport)
 
     @property

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from mvmtr.protocol.delivery import IncomingMessage, Realm, Refused, anonymous_portal
+from mvmtr.protocol.load import Load
 from mvmtr.session import Accept, Defer, Discard, Reject, Session, Transaction
 from mvmtr.test.stand_ins import MAIL, RCPT, Says, Takes, conversation, talk_with
 from mvmtr.test.support import CLIENT, assemble, folder
@@ -145,7 +146,7 @@ class BodyTests(SynchronousTestCase):
         session = Session(CLIENT, configuration.settings)
         transaction = session.transaction = Transaction(b"s@x")
         message = IncomingMessage(session, configuration)
-        message.begin(b"")
+        message.begin(b"", Load())
         message.lineReceived(b"one")
         message.lineReceived(b"two")
         transaction.body.seek(0)

@@ -263,8 +263,10 @@ class TableTests(SynchronousTestCase):
         )
 
     def test_the_commands_of_refusals_are_those_of_the_code(self):
-        source = (ROOT / "mvmtr/protocol/smtp.py").read_text()
-        in_code = set(re.findall(r'_(?:refuse|parse)\("(\w+)"', source))
+        sources = sorted((ROOT / "mvmtr/protocol").rglob("*.py"))
+        in_code = set()
+        for source in sources:
+            in_code |= set(re.findall(r'[._](?:refuse|parse)\(\s*"(\w+)"', source.read_text()))
         meaning = dict(table("log", "Fields of refused"))["command"]
         outside_brackets = re.sub(r"\([^)]*\)", "", meaning)
         self.assertEqual(set(re.findall(r"\w+", outside_brackets)) - {"or"}, in_code)

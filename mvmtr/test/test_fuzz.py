@@ -37,6 +37,7 @@ ENDS = ("half close", "loss", "silence", "stop")
 
 SETTINGS = Settings(
     usehostname=b"mx.example",
+    smtp_server_session_timeout=10**9,
     smtp_server_command_max=model.COMMAND_MAX,
     smtp_server_msgsize_max=model.MESSAGE_MAX,
     smtp_server_hops_max=model.HOPS_MAX,

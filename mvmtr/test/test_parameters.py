@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mvmtr.protocol.parameters import MAIL, BadParameter, UnknownParameter, parse_parameters
+from mvmtr.protocol.extensions import eightbitmime, size
+from mvmtr.protocol.parameters import BadParameter, UnknownParameter, parse_parameters
+
+MAIL = {**size.EXTENSION.mail, **eightbitmime.EXTENSION.mail}
 
 WORDS = st.lists(
     st.tuples(

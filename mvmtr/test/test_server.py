@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mvmtr.protocol.delivery import anonymous_portal
 from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory, ip_of
-from mvmtr.session import Accept, Connection
+from mvmtr.session import Accept
 from mvmtr.test.stand_ins import MAIL, RCPT, TEXT, Takes
 from mvmtr.test.support import assemble, factory_of, folder
 
@@ -82,10 +82,9 @@ class ListenerTests(TestCase):
         if queue is not None:
             assembly.configuration = replace(assembly.configuration, queue=queue)
 
-        def describe(transport):
-            return Connection(remote_ip=ip_of(transport.getPeer()))
-
-        self.factory = ReceiverFactory(assembly.for_connection, anonymous_portal(), describe)
+        self.factory = ReceiverFactory(
+            assembly.for_connection, anonymous_portal(), lambda connection: connection
+        )
         listener = Listener(reactor, endpoints, self.factory, stop_timeout)
         self.addCleanup(listener.stopService)
         return listener

@@ -139,16 +139,11 @@ class GreetingTests(SynchronousTestCase):
         talk = talk_with(usehostname="mx.example", smtp_server_msgsize_max="1000")
         self.assertEqual(talk.codes, [220])
         talk.receiver.dataReceived(b"EHLO c\r\n")
-        self.assertEqual(
-            talk.said.split(b"\r\n"),
-            [
-                b"250-mx.example",
-                b"250-PIPELINING",
-                b"250-8BITMIME",
-                b"250-SIZE 1000",
-                b"250 ENHANCEDSTATUSCODES",
-                b"",
-            ],
+        first, *lines = talk.said.splitlines()
+        self.assertEqual(first, b"250-mx.example")
+        self.assertLessEqual(
+            {b"PIPELINING", b"8BITMIME", b"SIZE 1000", b"ENHANCEDSTATUSCODES"},
+            {line[4:] for line in lines},
         )
         talk.receiver.dataReceived(b"HELO c\r\n")
         self.assertEqual(talk.said, b"250 mx.example\r\n")
@@ -156,7 +151,7 @@ class GreetingTests(SynchronousTestCase):
     def test_no_limit_is_told_as_size_0(self):
         talk = talk_with()
         talk.receiver.dataReceived(b"EHLO c\r\n")
-        self.assertIn(b"250-SIZE 0\r\n", talk.said)
+        self.assertRegex(talk.said, rb"250[- ]SIZE 0\r\n")
 
 
 class ParameterTests(SynchronousTestCase):

@@ -200,7 +200,7 @@ class WaitingTests(SynchronousTestCase):
 
     def test_a_check_that_never_answers_is_451(self):
         talk = talk_with(Says(rcpt=Deferred()), smtp_server_check_timeout="7")
-        policy_clock = talk.receiver._configuration.policy._clock
+        policy_clock = talk.receiver.configuration.policy._clock
         self.assertEqual(talk.send(MAIL, RCPT), [220])
         policy_clock.advance(7)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
