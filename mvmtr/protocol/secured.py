@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -124,11 +124,10 @@ class Secured(Flow):
         if not _is_encrypted(self.transport):
             self._begun = True
             super().connectionMade()
-        elif not self._shaking_hands:
-            if self.load.handshakes >= self.handshakes_max:
-                self._give_up("there are too many handshakes at a time")
-            else:
-                self._expect_handshake()
+        elif self.load.handshakes >= self.handshakes_max:
+            self._give_up("there are too many handshakes at a time")
+        else:
+            self._expect_handshake()
 
     def dataReceived(self, data: bytes) -> None:
         """See L{IProtocol}."""
@@ -137,27 +136,11 @@ class Secured(Flow):
             return
         creator, self._creator = self._creator, None
         if data.startswith(_HANDSHAKE):
-            self._wrap(creator).dataReceived(data)
+            self.transport.startTLS(creator)
+            self.transport.protocol.dataReceived(data)
         else:
             self._handshake_over()
             self.spoke_in_clear()
-
-    def _wrap(self, creator: Any) -> Any:
-        """
-        Put TLS between the transport and this.
-
-        Not by C{startTLS} of the transport, which delays what is written and knows no end
-        of a connection but its own.
-        """
-        from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
-
-        plain = self.transport
-        plain.unregisterProducer()
-        wrapper = TLSMemoryBIOProtocol(TLSMemoryBIOFactory(creator, False, Factory()), self)
-        plain.protocol = wrapper
-        wrapper.makeConnection(plain)
-        wrapper.registerProducer(self, True)
-        return wrapper
 
     def handshakeCompleted(self) -> None:
         """See L{IHandshakeListener}."""
