@@ -192,12 +192,8 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
         live.refresh()
         return live.assembly.configuration.tls
 
-    newest = Newest(certificates)
-
     def door(secure: bool) -> Door:
-        if secure and certificates() is None:
-            raise CannotListen("there is no certificate")
-        return Door(factory, settings, newest if secure else None)
+        return Door(factory, settings, Newest(certificates) if secure else None)
 
     factory = ReceiverFactory(live.for_connection, portal_for(options["auth"]), describe, settings)
     return Listener(

@@ -155,18 +155,20 @@ class Newest:
     """
     The certificates of now, for connections that begin with a handshake.
 
-    @param current: gives them, or C{None} where they are gone.
+    @param current: gives them, or C{None} where they are gone; then the last ones serve.
+    @raise CertificateError: when there are none at first.
     """
 
     def __init__(self, current: Callable[[], Certificates | None]) -> None:
+        first = current()
+        if first is None:
+            raise CertificateError("there is no certificate")
         self._current = current
-        self._latest: Certificates | None = None
+        self._latest = first
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> Any:
         """See L{IOpenSSLServerConnectionCreator}."""
         self._latest = self._current() or self._latest
-        if self._latest is None:
-            raise CertificateError("there is no certificate")
         return self._latest.serverConnectionForTLS(tlsProtocol)
 
 

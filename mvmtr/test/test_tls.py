@@ -267,12 +267,12 @@ class SuccessorTests(SynchronousTestCase):
         self.assertEqual(successor(None, None), (None, ""))
 
     def test_the_newest_serve_and_the_last_ones_for_as_long_as_there_are_none(self):
-        current = [None]
+        self.assertRaises(CertificateError, Newest, lambda: None)
+        current = [self.loaded()]
         newest = Newest(lambda: current[0])
-        self.assertRaises(CertificateError, newest.serverConnectionForTLS, None)
-        current[0] = self.loaded()
-        self.assertIsInstance(newest.serverConnectionForTLS(None), SSL.Connection)
         current[0] = None
+        self.assertIsInstance(newest.serverConnectionForTLS(None), SSL.Connection)
+        current[0] = self.loaded()
         self.assertIsInstance(newest.serverConnectionForTLS(None), SSL.Connection)
 
     def test_nothing_is_read_before_it_is_used(self):
