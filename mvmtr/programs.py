@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 
 
@@ -29,3 +30,17 @@ def current_folder(folder: str) -> Iterator[None]:
     finally:
         os.fchdir(here)
         os.close(here)
+
+
+def process_descriptor(pid: int) -> int:
+    """
+    A descriptor that tells when a child has ended.
+
+    @raise OSError: when there can be none; the child is gone then.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise

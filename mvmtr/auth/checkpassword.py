@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.auth.sasl import CramCredentials, ICramCredentials, PlainCredentials
+from mvmtr.programs import process_descriptor
 
 log = Logger()
 
@@ -91,7 +92,7 @@ class _Run:
             )
         finally:
             os.close(reading)
-        self._descriptor = os.pidfd_open(self._pid)
+        self._descriptor = process_descriptor(self._pid)
         self._reactor.addReader(self)
 
     def fileno(self) -> int:

@@ -38,7 +38,7 @@ from zope.interface import implementer
 from mvmtr.interfaces import ICheck
 from mvmtr.log import text_of
 from mvmtr.policy import accepted
-from mvmtr.programs import current_folder
+from mvmtr.programs import current_folder, process_descriptor
 from mvmtr.session import Defer, Reject, Session, Stage, Verdict
 
 log = Logger()
@@ -196,9 +196,7 @@ class _Run:
                     setpgroup=0,
                     setsigdef=[signal.SIGPIPE],
                 )
-            undo.callback(os.waitpid, self._pid, 0)
-            undo.callback(self._kill)
-            self._descriptor = os.pidfd_open(self._pid)
+            self._descriptor = process_descriptor(self._pid)
             undo.pop_all()
         self._log.start()
         self._reply.start()

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.interfaces import IQueue
-from mvmtr.programs import current_folder
+from mvmtr.programs import current_folder, process_descriptor
 from mvmtr.queue.envelope import qmail_envelope
 from mvmtr.session import Accept, Defer, Reject, Session, Transaction, Verdict, taken
 
@@ -240,7 +240,7 @@ class _Run:
                 self.pid = os.posix_spawn(
                     program, [program], environment, file_actions=dup2, setsigdef=[signal.SIGPIPE]
                 )
-            self._descriptor = _process_descriptor(self.pid)
+            self._descriptor = process_descriptor(self.pid)
         except BaseException:
             self._closing.close()
             raise
@@ -277,15 +277,6 @@ class _Run:
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor goes away; the program goes on by itself."""
-
-
-def _process_descriptor(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise
 
 
 def _message(transaction: Transaction) -> Iterator[bytes]:

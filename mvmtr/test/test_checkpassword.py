@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -131,6 +132,19 @@ class RunTests(TestCase):
         with self.assertRaises(CanNotTell):
             await CheckPassword(path).requestAvatarId(plain())
         os.unlink(path)
+
+    async def test_one_that_can_not_be_waited_for_is_ended_and_neither(self):
+        started = []
+
+        def no_descriptor_is_free(pid):
+            started.append(pid)
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        self.patch(os, "pidfd_open", no_descriptor_is_free)
+        with self.assertRaises(CanNotTell):
+            await self.ask("#!/bin/sh\nsleep 600\n")
+        with self.assertRaises(ChildProcessError):
+            os.waitpid(started[0], os.WNOHANG)
 
     async def test_one_that_takes_too_long_is_killed_with_all_that_it_started(self):
         pids = self.home / "pids"
