@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_password -*-
+# -*- test-case-name: mvmtr.test.test_docs_auth -*-
 """C{mvmtr password}: prints the line for a user in a file of C{--auth=scram:FILE}."""
 
 from __future__ import annotations

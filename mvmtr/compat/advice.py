@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_advice -*-
+# -*- test-case-name: mvmtr.test.test_check -*-
 """
 What is probably not meant in a control folder: entries that never match, databases that
 are older than their source. Each piece of advice is one line with file and line.

@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_conversation -*-
+# -*- test-case-name: mvmtr.test.test_smtp,mvmtr.test.test_limits -*-
 """
 A session from its connection to its end: who talks, the greeting, lines, clocks, refusals.
 

@@ -10,7 +10,6 @@ modules of their own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,9 +24,6 @@ from mvmtr.protocol.parameters import BadParameter, UnknownParameter, parse_para
 from mvmtr.protocol.path import PATH_MAX, PathError, parse_path
 from mvmtr.protocol.transfer import DataTransfer
 from mvmtr.session import Defer, Discard, Reject, Stage, Transaction, Verdict
-
-_NO_NAME = re.compile(rb"[^\x21-\x7e]")
-
 
 RECIPIENT_SIZE = 200
 """Bytes of memory for a recipient, besides its address and parameters."""
