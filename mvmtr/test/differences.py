@@ -30,6 +30,7 @@ MEANING = {
     15: "TCP6REMOTEIP and its family",
     16: "300 seconds where timeoutsmtpd is absent",
     17: "recipients of a message beyond a limit: 452",
+    18: "a session beyond a limit of time, messages, commands or errors: 421",
 }
 
 
