@@ -26,6 +26,13 @@ SaltOf = Callable[[bytes], tuple[bytes, int]]
 ITERATIONS_OF_PASSWORDS = 4096
 """What SCRAM asks of a client when the password itself is at hand (RFC 7677, section 4)."""
 
+USER_MAX = 255
+"""Longest name of a user in bytes (RFC 4616, section 2)."""
+
+SCRAM_FIRST_MAX = 1000
+"""Longest first message of SCRAM in bytes. To prepare a name takes time (RFC 4013), and who
+gives it has not failed yet."""
+
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -59,7 +66,7 @@ def encoded(data: bytes) -> bytes:
 
 def _user(name: bytes) -> bytes:
     """A name that can stand in a log and in a header."""
-    if not name or _CONTROLS.search(name):
+    if not 0 < len(name) <= USER_MAX or _CONTROLS.search(name):
         raise Malformed
     return name
 
@@ -290,6 +297,8 @@ class ScramSha256(Mechanism):
 
     def answer(self, response: bytes) -> bytes | Credentials:
         """See L{Mechanism}."""
+        if not self._begun and len(response) > SCRAM_FIRST_MAX:
+            raise Malformed
         try:
             text = response.decode("utf-8")
             if not self._begun:

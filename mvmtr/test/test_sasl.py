@@ -217,6 +217,25 @@ class ScramTests(SynchronousTestCase):
 class AnyTests(SynchronousTestCase):
     """Whatever comes."""
 
+    def test_a_name_has_no_more_than_255_bytes(self):
+        digest = b" " + b"0" * 32
+        for make, message in (
+            (Plain, b"\0%s\0password"),
+            (Login, b"%s"),
+            (lambda: CramMd5(b"mx.example"), b"%s" + digest),
+            (lambda: ScramSha256(lambda _user: (b"s" * 16, 4096)), b"n,,n=%s,r=abc"),
+        ):
+            self.assertIsNotNone(make().answer(message % (b"a" * 255)))
+            self.assertRaises(Malformed, make().answer, message % (b"a" * 256))
+
+    def test_a_long_name_is_refused_before_it_is_prepared(self):
+        mechanism = ScramSha256(lambda _user: (b"s" * 16, 4096))
+        prepared = []
+        mechanism._server.set_client_first = prepared.append
+        first = b"n,,n=%s,r=abc" % ("\ufdfa".encode() * 330)
+        self.assertRaises(Malformed, mechanism.answer, first)
+        self.assertEqual(prepared, [])
+
     @settings(deadline=None, max_examples=300)
     @given(
         st.sampled_from([Plain, Login, lambda: CramMd5(b"x")]),
