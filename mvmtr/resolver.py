@@ -16,7 +16,6 @@ from typing import Any
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.names import cache, client, dns
-from twisted.python.failure import Failure
 
 from mvmtr.values import SettingError, address_and_port
 
@@ -65,35 +64,28 @@ class Resolver(client.Resolver):
         super().__init__(resolv, servers, TIMEOUTS, reactor)
         self.answers = Cache(reactor=self._reactor)
         self._sockets = DeferredSemaphore(QUESTIONS_MAX)
-        self._asking: dict[dns.Query, list[Deferred[Records]]] = {}
 
     def _lookup(
         self, name: bytes, cls: int, type: int, timeout: Sequence[int] | None
     ) -> Deferred[Records]:
-        """All look-ups come here."""
+        """All look-ups come here. What is cancelled is the wait, and not the question."""
         query = dns.Query(name, type, cls)
-        known: Deferred[Records] = self.answers.query(query)
-        return known.addErrback(lambda _miss: self._join(query, timeout))
-
-    def _join(self, query: dns.Query, timeout: Sequence[int] | None) -> Deferred[Records]:
-        """Wait for an answer together with all who have the same question."""
+        ask = super()._lookup
+        answer: Deferred[Records] = self.answers.query(query)
+        answer.addErrback(
+            lambda _miss: ask(name.lower(), cls, type, timeout).addCallback(self._keep, query)
+        )
         waiter: Deferred[Records] = Deferred()
-        if query in self._asking:
-            self._asking[query].append(waiter)
-        else:
-            self._asking[query] = [waiter]
-            asking = self._sockets.run(self.queryUDP, [query], timeout)
-            asking.addCallback(self.filterAnswers).addCallback(self._keep, query)
-            asking.addBoth(self._answered, query)
+        answer.chainDeferred(waiter)
         return waiter
+
+    def queryUDP(self, queries: Any, timeout: Sequence[int] | None = None) -> Any:
+        """See L{client.Resolver.queryUDP}."""
+        return self._sockets.run(super().queryUDP, queries, timeout)
 
     def _keep(self, records: Records, query: dns.Query) -> Records:
         self.answers.cacheResult(query, records)
         return records
-
-    def _answered(self, result: Records | Failure, query: dns.Query) -> None:
-        for waiter in self._asking.pop(query):
-            waiter.callback(result)
 
 
 _CODES = {
