@@ -61,8 +61,12 @@ class Receiver(Conversation):
             self.refuse("line", reply.BAD_BYTE, shown)
             self.unreadable(line)
             return
-        method = self.verbs.get(self.verb, Receiver.do_UNKNOWN)
-        method(self, argument.lstrip(b" "))
+        method = self.verbs.get(self.verb)
+        if method is None:
+            self.do_UNKNOWN(argument)
+            self.unreadable(line)
+        else:
+            method(self, argument.lstrip(b" "))
 
     def unreadable(self, line: bytes) -> None:
         """Behind some verbs comes what must never be read as commands."""

@@ -271,6 +271,11 @@ class FramingTests(BdatTestCase):
         self.talk.feed(b" " * 150)
         self.ends(b"10", 500)
 
+    def test_a_line_with_something_else_than_a_blank_ends_the_session(self):
+        for line in (b"BDAT\t10", b"bdat=10", b"BDAT\xa010 LAST"):
+            self.begin()
+            self.ends(line, 502)
+
     def test_other_lines_like_that_do_not(self):
         self.begin(smtp_server_command_max="100")
         self.assertEqual(self.talk.send(b"NOOP\0", b"XBDAT " + b"x" * 100), [501, 500])
