@@ -8,7 +8,7 @@ compared.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 from mvmtr.mfl.errors import NOWHERE, Place
 
@@ -114,21 +114,21 @@ class SieveTest(Node):
     test: Test
 
 
-Expression = Union[
-    Number,
-    String,
-    ListOf,
-    Name,
-    Call,
-    Index,
-    Unary,
-    Binary,
-    Logic,
-    Choice,
-    Assignment,
-    Step,
-    SieveTest,
-]
+Expression: TypeAlias = (
+    Number
+    | String
+    | ListOf
+    | Name
+    | Call
+    | Index
+    | Unary
+    | Binary
+    | Logic
+    | Choice
+    | Assignment
+    | Step
+    | SieveTest
+)
 
 
 # The Sieve side (RFC 5228, section 8.2)
@@ -148,7 +148,7 @@ class Strings(Node):
     items: tuple[String, ...]
 
 
-Argument = Union[Tag, Number, String, Strings]
+Argument: TypeAlias = Tag | Number | String | Strings
 
 
 @dataclass(frozen=True)
@@ -301,24 +301,24 @@ class Function(Node):
     body: Block
 
 
-Statement = Union[
-    ExpressionStatement,
-    Block,
-    If,
-    While,
-    DoWhile,
-    For,
-    Switch,
-    Break,
-    Continue,
-    Return,
-    Declaration,
-    Control,
-    IncludeFile,
-    Function,
-    Command,
-    SieveIf,
-]
+Statement: TypeAlias = (
+    ExpressionStatement
+    | Block
+    | If
+    | While
+    | DoWhile
+    | For
+    | Switch
+    | Break
+    | Continue
+    | Return
+    | Declaration
+    | Control
+    | IncludeFile
+    | Function
+    | Command
+    | SieveIf
+)
 
 
 @dataclass(frozen=True)
