@@ -281,13 +281,6 @@ class Control(Node):
 
 
 @dataclass(frozen=True)
-class IncludeFile(Node):
-    """C{include "file";} of the C-like side."""
-
-    name: str
-
-
-@dataclass(frozen=True)
 class Parameter(Node):
     type: str
     name: str
@@ -314,7 +307,6 @@ Statement: TypeAlias = (
     | Return
     | Declaration
     | Control
-    | IncludeFile
     | Function
     | Command
     | SieveIf
