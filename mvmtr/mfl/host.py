@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from zope.interface import Attribute, Interface, implementer
 
 from mvmtr.mfl.errors import Place
 
 T = TypeVar("T")
-Answer = T | Awaitable[T]
+Answer: TypeAlias = T | Awaitable[T]
 
 
 class IMessageSource(Interface):

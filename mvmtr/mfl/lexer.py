@@ -36,9 +36,10 @@ class Token(NamedTuple):
     end: int
 
     def __str__(self) -> str:
+        shown: str = self.text
         if self.kind in (Kind.END, Kind.STRING, Kind.TEXT):
-            return self.kind.value
-        return self.text
+            shown = self.kind.value
+        return shown
 
 
 _TOKEN = re.compile(
@@ -152,7 +153,7 @@ class Lexer:
             self._report("this text has no end; a line of one dot is missing", place)
         lines = self.text[self._at : end.start() if end else len(self.text)]
         self._move(end.end() if end else len(self.text))
-        return re.sub(r"^\.", "", lines, flags=re.MULTILINE)
+        return re.sub(r"^\.\.", ".", lines, flags=re.MULTILINE)
 
     def _check_number(self, text: str, place: Place) -> None:
         if _NUMBER.match(text) is None:

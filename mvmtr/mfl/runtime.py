@@ -182,10 +182,18 @@ class Run:
         self.left = 0
         if self.steps < 0:
             raise LimitReached(f"more than {self.limits.steps} steps")
-        if time.monotonic() > self.deadline:
-            raise LimitReached(f"more than {self.limits.seconds:g} seconds")
+        self.clock()
         self.left = min(_SLICE, self.steps)
         self.steps -= self.left
+
+    def clock(self) -> None:
+        """
+        Look at the clock, as after something that took long.
+
+        @raise LimitReached: when it is too late.
+        """
+        if time.monotonic() > self.deadline:
+            raise LimitReached(f"more than {self.limits.seconds:g} seconds")
 
     def use(self, size: int) -> None:
         """
