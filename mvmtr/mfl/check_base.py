@@ -1,0 +1,97 @@
+"""What the parts of the checker have in common: where it is, and what it has found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mvmtr.mfl import tree
+from mvmtr.mfl.errors import Place, Problem, did_you_mean
+from mvmtr.mfl.scope import Demand, Facts, FunctionInfo, Source, Variable
+from mvmtr.mfl.specs import Needs, Registry
+
+LOOPS_MAX = 15
+"""How many loops, switches and Sieve blocks may stand in each other."""
+
+
+class CheckBase:
+    """
+    @ivar facts: what the compiler has to know.
+    @ivar problems: what is wrong.
+    @ivar source: the file that is checked.
+    @ivar function: the function that is checked.
+    @ivar loops: what encloses the statement: C{loop}, C{switch}, C{block}.
+    @ivar scopes: variables by name, the innermost scope last; the first are the globals.
+    """
+
+    def __init__(self, registry: Registry, testing: bool) -> None:
+        self.registry = registry
+        self.testing = testing
+        self.facts = Facts()
+        self.problems: list[Problem] = []
+        self.source: Source
+        self.function: FunctionInfo
+        self.scopes: list[dict[str, Variable]] = [{}]
+        self.loops: list[str] = []
+
+    def report(self, message: str, place: Place) -> None:
+        self.problems.append(self.problem(message, place))
+
+    def problem(self, message: str, place: Place) -> Problem:
+        """A problem, with its line from the file in which it is."""
+        for source in self.facts.sources:
+            if source.name == place.file:
+                return source.parsed.lexer.problem(message, place)
+        return Problem(place, message)
+
+    def unknown(self, what: str, name: str, place: Place, *known: object) -> None:
+        """Report a name that there is not, unless what declares it could not be read."""
+        if name in self.source.parsed.unsure:
+            return
+        names = [each for group in known for each in group]  # type: ignore[attr-defined]
+        self.report(f"there is no {what} {name}{did_you_mean(name, names)}", place)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        self.scopes.append({})
+        try:
+            yield
+        finally:
+            self.scopes.pop()
+
+    def find(self, name: str) -> Variable | None:
+        return next((scope[name] for scope in reversed(self.scopes) if name in scope), None)
+
+    def visible(self) -> Iterator[str]:
+        for scope in self.scopes:
+            yield from scope
+
+    def declare(self, name: str, type_: str, place: Place, is_global: bool = False) -> Variable:
+        scope = self.scopes[-1]
+        if name in scope:
+            other = scope[name].place
+            self.report(f"{name} is declared already, in line {other.line}", place)
+        number = len(self.facts.globals) if is_global else self.function.locals
+        variable = Variable(name, type_, number, is_global, place)
+        if is_global:
+            self.facts.globals.append(variable)
+        else:
+            self.function.locals += 1
+        scope[name] = variable
+        return variable
+
+    def demand(self, needs: Needs, what: str, place: Place) -> None:
+        """Something that has to be there when the function runs."""
+        if needs:
+            self.function.demands.append(Demand(needs, what, place))
+
+    # What the parts need of each other
+
+    def expression(self, node: tree.Expression) -> str | None:
+        raise NotImplementedError
+
+    def statements(self, nodes: tuple[tree.Statement, ...]) -> None:
+        raise NotImplementedError
+
+    def test(self, node: tree.Test) -> bool | None:
+        raise NotImplementedError
