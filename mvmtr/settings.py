@@ -220,6 +220,18 @@ class Settings:
     smtp_server_dns: str = _control(
         str, "", "endpoint", "ADDRESS[:PORT] of the DNS server to ask; empty: the system's"
     )
+    smtp_server_mfl_steps: int = _control(
+        positive, 200000, "steps", "of one hook of the startup file"
+    )
+    smtp_server_mfl_depth: int = _control(
+        positive, 60, "calls", "of functions within each other in a hook"
+    )
+    smtp_server_mfl_memory: int = _control(
+        positive, 32000000, "bytes", "of all strings that a hook makes or searches"
+    )
+    smtp_server_mfl_seconds: int = _control(
+        positive, 30, "seconds", "for a hook, look-ups included"
+    )
     smtp_server_rcpt_domains: tuple[bytes, ...] = _control(
         words, (), "domains", "taken mail for, as well as rcpthosts; .name: all below name"
     )

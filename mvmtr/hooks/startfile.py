@@ -1,0 +1,126 @@
+# -*- test-case-name: mvmtr.test.test_hooks_startfile -*-
+"""The startup file: what it sets, and its hooks as one check."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mvmtr.hooks.controls import specs, values_of
+from mvmtr.hooks.host import SessionHost
+from mvmtr.hooks.lookups import Lookups
+from mvmtr.hooks.message import put_header
+from mvmtr.interfaces import ICheck
+from mvmtr.mfl.errors import RunError
+from mvmtr.mfl.program import Limits, Outcome, read
+from mvmtr.session import Accept, Defer, Discard, Reject, Session, Stage, Verdict
+from mvmtr.settings import Settings
+
+log = Logger()
+
+_KINDS: dict[str, type[Verdict]] = {
+    "accept": Accept,
+    "reject": Reject,
+    "defer": Defer,
+    "discard": Discard,
+}
+
+_WITH_ARGUMENT = frozenset({Stage.HELO, Stage.AUTH, Stage.MAIL, Stage.RCPT})
+
+
+@implementer(ICheck)
+class StartFile:
+    """
+    A startup file, and the check that its hooks are.
+
+    @param path: the file.
+    @param resolver: gives what asks the DNS.
+    @ivar values: the controls that it sets.
+    @ivar origins: for each of them, file and line.
+    @ivar paths: all files that were read.
+    @raise MflErrors: with everything that is wrong in it.
+    """
+
+    name = "mfl"
+
+    def __init__(self, path: str, resolver: Callable[[], Any]) -> None:
+        self._program = read(path, controls=specs())
+        self._lookups = Lookups(os.path.dirname(os.path.abspath(path)), resolver)
+        self._sessions: WeakKeyDictionary[Session, tuple[SessionHost, list[Any]]] = (
+            WeakKeyDictionary()
+        )
+        self.stages = frozenset(Stage(hook) for hook in self._program.hooks)
+        self.values, self.origins = values_of(self._program.controls)
+        self.paths = self._program.files
+
+    def check(self, session: Session, stage: Stage, argument: bytes) -> Any:
+        """See L{ICheck}."""
+        if session not in self._sessions:
+            self._sessions[session] = (
+                SessionHost(session, self._lookups),
+                self._program.globals(),
+            )
+        host, values = self._sessions[session]
+        host.stage = stage
+        arguments = [argument] if stage in _WITH_ARGUMENT else []
+        limits = limits_of(session.settings)
+        try:
+            outcome = self._program.call(stage, arguments, host, limits, values)
+        except RunError as error:
+            return _failed(error)
+        if isinstance(outcome, Outcome):
+            return self._done(session, host, outcome)
+        return self._later(session, host, outcome)
+
+    async def _later(
+        self, session: Session, host: SessionHost, outcome: Awaitable[Outcome]
+    ) -> Verdict | None:
+        try:
+            return self._done(session, host, await outcome)
+        except RunError as error:
+            return _failed(error)
+
+    def _done(self, session: Session, host: SessionHost, outcome: Outcome) -> Verdict | None:
+        verdict = _verdict_of(outcome)
+        transaction = session.transaction
+        if transaction is None or isinstance(verdict, (Reject, Defer, Discard)):
+            return verdict
+        if outcome.result is not None:
+            for recipient in outcome.result.redirects:
+                transaction.recipients.append(recipient)
+                transaction.recipient_parameters.append({})
+        stored = host.message
+        if stored is not None and outcome.message is not None:
+            header = outcome.message.header()
+            if header != stored.header:
+                put_header(transaction, header, stored.begin_of_body, session.settings)
+        return verdict
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What one hook may use up."""
+    return Limits(
+        steps=settings.smtp_server_mfl_steps,
+        depth=settings.smtp_server_mfl_depth,
+        memory=settings.smtp_server_mfl_memory,
+        seconds=settings.smtp_server_mfl_seconds,
+    )
+
+
+def _verdict_of(outcome: Outcome) -> Verdict | None:
+    said = outcome.verdict
+    if said is None:
+        return None
+    kind = _KINDS[said.kind]
+    text = said.text.decode("utf-8", "replace") or kind.text
+    return kind(said.code, text, f"{said.place.file}:{said.place.line}")
+
+
+def _failed(error: RunError) -> Verdict:
+    log.error("{error}", error=str(error))
+    return Defer(451, "4.3.0 local error in processing", reason=str(error))
