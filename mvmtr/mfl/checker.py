@@ -196,15 +196,16 @@ class Checker(StatementChecker):
         self, node: tree.Command, location: str, name: tree.String, tags: list[str]
     ) -> FunctionInfo | None:
         try:
-            path, source = self.library.script(location, name.value)
+            path = self.library.find_script(location, name.value)
+            if path in self._including:
+                self.report(f"{path} includes itself", node.place)
+                return None
+            if path in self._scripts:
+                return self._scripts[path]
+            source = self.library.script(path)
         except Unreadable as error:
             self.report(str(error), name.place)
             return None
-        if path in self._including:
-            self.report(f"{path} includes itself", node.place)
-            return None
-        if path in self._scripts:
-            return self._scripts[path]
         if source is None:
             if "optional" not in tags:
                 self.report(f"there is no script {path}", name.place)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from mvmtr.mfl.errors import Place, Problem
+from mvmtr.mfl.errors import Place, Problem, printable
 
 NUMBER_MAX = 2**63 - 1
 
@@ -87,7 +87,7 @@ class Lexer:
     def problem(self, message: str, place: Place) -> Problem:
         """A problem, with its line."""
         line = self.lines[place.line - 1] if 0 < place.line <= len(self.lines) else ""
-        return Problem(place, message, line)
+        return Problem(place, printable(message), printable(line))
 
     def tokens(self) -> Sequence[Token]:
         """All tokens, the last of which is C{Kind.END}."""

@@ -37,6 +37,8 @@ class SieveParser(Cursor):
         otherwise = None
         if self._is_sieve_word("else"):
             self.take()
+            if self._is_sieve_word("if"):
+                raise self.wrong("a further branch of this if begins with elsif")
             otherwise = self.block()
         return tree.SieveIf(tuple(branches), otherwise, place=place)
 

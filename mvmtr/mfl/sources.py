@@ -74,9 +74,9 @@ class Library:
             raise Unreadable(f"{path} is not below the folder {self._root}")
         return source_of(self._read(path), path, path)
 
-    def script(self, location: str, name: bytes) -> tuple[str, Source | None]:
+    def find_script(self, location: str, name: bytes) -> str:
         """
-        The Sieve script of that name: where it is, and what it is if it exists.
+        Where the Sieve script of that name is, or would be.
 
         @raise Unreadable: when there can be none of that name.
         """
@@ -86,11 +86,21 @@ class Library:
         plain = os.fsdecode(name)
         if not plain or "/" in plain or not plain.isprintable() or plain in (".", ".."):
             raise Unreadable(f"{plain!r} is not the name of a script")
-        for file in (f"{plain}.sieve", plain):
+        for file in (plain, f"{plain}.sieve"):
             path = os.path.join(folder, file)
             if os.path.isfile(path):
-                return path, source_of(self._read(path), path, path, script=True)
-        return os.path.join(folder, f"{plain}.sieve"), None
+                break
+        return path
+
+    def script(self, path: str) -> Source | None:
+        """
+        A Sieve script, if it exists.
+
+        @raise Unreadable: when it can't be read.
+        """
+        if not os.path.isfile(path):
+            return None
+        return source_of(self._read(path), path, path, script=True)
 
     def _read(self, path: str) -> bytes:
         self._files += 1
