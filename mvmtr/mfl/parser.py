@@ -82,9 +82,9 @@ class Parser(ExpressionParser):
                 self.recover(wrong, start)
         return found
 
-    def block(self) -> tree.Block:
+    def block(self, after: str) -> tree.Block:
         with self.nested():
-            opening = self.expect("{", "this")
+            opening = self.expect("{", after)
             statements = self._statements()
             self.close(opening)
             return tree.Block(tuple(statements), place=opening.place)
@@ -97,7 +97,7 @@ class Parser(ExpressionParser):
             return self.sieve_command()
         with self.nested():
             if self.is_("{"):
-                return self.block()
+                return self.block("")
             if self.accept(";"):
                 return tree.Block((), place=token.place)
             if token.kind is Kind.NAME:
@@ -169,7 +169,7 @@ class Parser(ExpressionParser):
             if not self.is_(")"):
                 self.expect(",", "this parameter, or ),")
         return tree.Function(
-            type_.text, name.text, tuple(parameters), self.block(), place=name.place
+            type_.text, name.text, tuple(parameters), self.block("the parameters"), place=name.place
         )
 
     def _if(self, token: Token) -> tree.Statement:
