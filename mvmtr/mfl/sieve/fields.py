@@ -40,13 +40,16 @@ class Field:
         return words.decode(self.raw)
 
 
-def split(header: bytes) -> list[Field]:
-    """The fields of a header whose lines end in LF."""
+def cut(header: bytes) -> list[bytes]:
+    """A header, whose lines end in LF, cut into its fields; no line end is left behind them."""
     if header.endswith(b"\n"):
         header = header[:-1]
-    if not header:
-        return []
-    return [Field(_name(written), written) for written in _NEXT_FIELD.split(header)]
+    return _NEXT_FIELD.split(header) if header else []
+
+
+def split(header: bytes) -> list[Field]:
+    """The fields of a header whose lines end in LF."""
+    return [Field(_name(written), written) for written in cut(header)]
 
 
 def _name(written: bytes) -> bytes:

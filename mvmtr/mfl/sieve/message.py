@@ -23,8 +23,9 @@ class Message:
 
     def __init__(self, source: IMessageSource) -> None:
         self._source = source
-        self._fields: list[Field] | None = None
-        self._index: dict[bytes, list[Field]] = {}
+        self._written: list[bytes] | None = None
+        self._places: dict[bytes, list[int]] = {}
+        self._fields: dict[bytes, Sequence[Field]] = {}
         self._values: dict[bytes, list[bytes]] = {}
         self.edited = False
 
@@ -52,26 +53,43 @@ class Message:
         """The header with its edits; lines end in LF."""
         if not self.edited:
             return self._source.header
-        return b"".join(field.written + b"\n" for field in self._all())
+        return b"".join(written + b"\n" for written in self._all())
 
-    def _all(self) -> list[Field]:
-        if self._fields is None:
-            self._fields = fields.split(self._source.header)
-            self._reindex()
-        return self._fields
+    def _all(self) -> list[bytes]:
+        """All fields as they are written."""
+        if self._written is None:
+            self._written = fields.cut(self._source.header)
+            self._changed()
+        return self._written
 
-    def _reindex(self) -> None:
-        self._values = {}
-        self._index = index = {}
-        for field in self._fields or ():
-            index.setdefault(field.name.lower(), []).append(field)
-        index.pop(b"", None)
+    def _changed(self) -> None:
+        """Note anew where the fields of each name are."""
+        self._fields, self._values = {}, {}
+        places: dict[bytes, list[int]] = {}
+        self._places = places
+        for place, written in enumerate(self._written or ()):
+            name, colon, _value = written.partition(b":")
+            name = name.lower()
+            if not colon:
+                continue
+            if name in places:
+                places[name].append(place)
+            else:
+                places[name] = [place]
+        for name in [name for name in places if name[-1:] in (b" ", b"\t")]:
+            found = places.setdefault(name.rstrip(b" \t"), [])
+            found += places.pop(name)
+            found.sort()
 
     def fields(self, name: bytes) -> Sequence[Field]:
         """The fields of a name, in order."""
-        if self._fields is None:
-            self._all()
-        return self._index.get(name.lower(), ())
+        name = name.lower()
+        found = self._fields.get(name)
+        if found is None:
+            every = self._all()
+            found = tuple(Field(name, every[place]) for place in self._places.get(name, ()))
+            self._fields[name] = found
+        return found
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of the fields of a name: unfolded, trimmed, in UTF-8."""
@@ -89,8 +107,9 @@ class Message:
         @raise ValueError: when it would be no header field.
         """
         field = fields.make(name, value)
-        everything = self._all()
-        everything.insert(len(everything) if last else 0, field)
+        every = self._all()
+        every.insert(len(every) if last else 0, field.written)
+        self.edited = True
         self._changed()
 
     def delete(self, name: bytes, wanted: Callable[[Field], bool] | None = None) -> int:
@@ -100,13 +119,18 @@ class Message:
         @param wanted: which of them; all by default.
         @return: how many there were.
         """
-        doomed = [field for field in self.fields(name) if wanted is None or wanted(field)]
+        found = self.fields(name)
+        if not found:
+            return 0
+        places = self._places[name.lower()]
+        doomed = {
+            place
+            for place, field in zip(places, found, strict=True)
+            if wanted is None or wanted(field)
+        }
         if doomed:
-            gone = set(map(id, doomed))
-            self._fields = [field for field in self._all() if id(field) not in gone]
+            every = enumerate(self._all())
+            self._written = [written for place, written in every if place not in doomed]
+            self.edited = True
             self._changed()
         return len(doomed)
-
-    def _changed(self) -> None:
-        self.edited = True
-        self._reindex()
