@@ -65,7 +65,9 @@ def envelope_address(path: bytes) -> Address:
     local, at, domain = path.rpartition(b"@")
     if not at:
         return Address(_unquoted(path), None, path)
-    return Address(_unquoted(local), domain, path)
+    if local.startswith(b'"'):
+        return mailbox(_unquoted(local), domain)
+    return Address(local, domain, path)
 
 
 def _unquoted(word: bytes) -> bytes:

@@ -81,6 +81,11 @@ class Message:
             found += places.pop(name)
             found.sort()
 
+    @property
+    def count(self) -> int:
+        """How many fields the header has."""
+        return len(self._all())
+
     def fields(self, name: bytes) -> Sequence[Field]:
         """The fields of a name, in order."""
         name = name.lower()
