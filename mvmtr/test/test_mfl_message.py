@@ -119,6 +119,45 @@ class MessageTests(SynchronousTestCase):
         self.assertNotIn(b"by b", found.header())
         self.assertIn(b"No field here\n and more of it\n", found.header())
 
+    def test_a_name_is_not_the_beginning_of_another(self) -> None:
+        found = message(b"X-AB: 1\nX-A: 2\n x-a: 3\nX-A : 4\nX-A\nx-a:5")
+        self.assertEqual(found.values(b"X-a"), [b"2 x-a: 3", b"4", b"5"])
+        self.assertEqual(found.values(b"x-a: 2"), [])
+        self.assertEqual(found.values(b"x-ab: 1\nx-a"), [])
+
+    def test_the_last_field_may_lack_its_line_end(self) -> None:
+        for text in (b"A: 1\nB: 2", b"A: 1\nB: 2\n"):
+            found = message(text)
+            found.add(b"C", b"3")
+            self.assertEqual(found.header(), b"A: 1\nB: 2\nC: 3\n")
+            found.delete(b"c")
+            found.delete(b"b")
+            found.delete(b"a")
+            self.assertEqual(found.header(), b"")
+
+    def test_what_continues_no_field_does_not_continue_a_new_one(self) -> None:
+        found = message(b" stray\n\tline\nA: 1\n\n")
+        found.add(b"B", b"2", last=False)
+        self.assertEqual(found.header(), b" stray\n\tline\nB: 2\nA: 1\n")
+        self.assertEqual(found.values(b"b"), [b"2"])
+
+    def test_an_edit_is_seen_at_once(self) -> None:
+        found = message(b"A: 1\n\n")
+        self.assertEqual(found.values(b"a"), [b"1"])
+        found.add(b"A", b"2")
+        self.assertEqual(found.values(b"a"), [b"1", b"2"])
+        self.assertEqual(found.count, 2)
+
+    @quickly
+    @given(st.binary(max_size=120), st.sampled_from([b"a", b"X-A", b"b"]))
+    def test_fields_are_those_of_a_header_taken_apart(self, junk: bytes, name: bytes) -> None:
+        junk = junk.replace(b"1", b"\nA:").replace(b"2", b"\n ").replace(b"3", b"\nx-a :")
+        found = message(junk.replace(b"\n\n", b"\n"))
+        expected = [
+            each.raw for each in fields.split(found.header()) if each.name.lower() == name.lower()
+        ]
+        self.assertEqual([each.raw for each in found.fields(name.lower())], expected)
+
     def test_deleting_what_is_not_there_changes_nothing(self) -> None:
         found = message()
         self.assertEqual(found.delete(b"x-none"), 0)

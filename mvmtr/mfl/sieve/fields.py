@@ -40,16 +40,18 @@ class Field:
         return words.decode(self.raw)
 
 
-def cut(header: bytes) -> list[bytes]:
-    """A header, whose lines end in LF, cut into its fields; no line end is left behind them."""
-    if header.endswith(b"\n"):
-        header = header[:-1]
-    return _NEXT_FIELD.split(header) if header else []
+def end_of(header: bytes, start: int) -> int:
+    """Where the field that begins at a place ends: at a line end, or the end of the header."""
+    found = _NEXT_FIELD.search(header, start)
+    return found.start() if found else len(header)
 
 
 def split(header: bytes) -> list[Field]:
     """The fields of a header whose lines end in LF."""
-    return [Field(_name(written), written) for written in cut(header)]
+    header = header.removesuffix(b"\n")
+    if not header:
+        return []
+    return [Field(_name(written), written) for written in _NEXT_FIELD.split(header)]
 
 
 def _name(written: bytes) -> bytes:
