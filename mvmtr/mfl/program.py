@@ -233,18 +233,30 @@ def read(
     """
     path = os.fspath(path)
     extensions = tuple(extensions)
-    try:
-        data = read_file(path) if text is None else text
-    except Unreadable as error:
-        raise MflErrors([Problem(Place(path, 0, 0), str(error))]) from None
+    data = _data(path) if text is None else text
     if not root and (text is None or os.path.exists(path)):
         root = os.path.dirname(os.path.abspath(path))
     known = registry(extensions) if extensions else _registry()
     checker = Checker(known, controls or {}, Library(root, folders or {}), testing)
-    facts, problems = checker.check(source_of(data, path, path, sieve))
+    try:
+        facts, problems = checker.check(source_of(data, path, sieve))
+    except RecursionError:
+        raise _too_deep(path) from None
     if problems:
         raise MflErrors(sorted(set(problems))[:PROBLEMS_MAX])
     return _started(checker, facts, path, host or Host(), limits or Limits())
+
+
+def _data(path: str) -> bytes:
+    try:
+        return read_file(path)
+    except Unreadable as error:
+        raise MflErrors([Problem(Place(path, 0, 0), str(error))]) from None
+
+
+def _too_deep(path: str) -> MflErrors:
+    """Python's own bounds, which depend on who calls; those of the parser are below them."""
+    return MflErrors([Problem(Place(path, 1, 1), "this is nested too deeply")])
 
 
 def _started(checker: Checker, facts: Facts, path: str, host: IHost, limits: Limits) -> Program:
@@ -260,8 +272,8 @@ def _started(checker: Checker, facts: Facts, path: str, host: IHost, limits: Lim
     try:
         code = Compiler(facts, control).compile(checker.start)
     except (RecursionError, MemoryError, SyntaxError):
-        raise MflErrors([Problem(Place(path, 1, 1), "this is nested too deeply")]) from None
-    program = Program(facts, code, [source.path for source in facts.sources])
+        raise _too_deep(path) from None
+    program = Program(facts, code, [source.name for source in facts.sources])
     try:
         program.start(host, limits, values)
     except RunError as error:

@@ -67,6 +67,22 @@ class Plain(Folder):
         self.write("a.mfl", 'include "main.mfl";')
         self.assertIn("includes itself", self.wrong('include "a.mfl";')[0][1])
 
+    def test_a_file_is_the_same_whatever_way_leads_to_it(self):
+        self.write("rules/a.mfl", 'include "../rules/../main.mfl";')
+        self.assertIn("includes itself", self.wrong('include "rules/../rules/a.mfl";')[0][1])
+        self.write("rules/a.mfl", "int a;")
+        self.read('include "rules/../rules/a.mfl"; include "rules/a.mfl";')
+
+    def test_a_long_chain_of_files_is_refused(self):
+        for number in range(30):
+            self.write(f"{number}.mfl", f'include "{number + 1}.mfl";')
+        self.assertIn("more than 15 files include each other", self.wrong('include "0.mfl";')[0][1])
+
+    def test_a_great_many_files_are_refused(self):
+        self.write("a.mfl", "")
+        found = self.wrong('include "a.mfl"; ' * 201)
+        self.assertIn("more than 200 files are included", found[0][1])
+
     def test_a_file_that_is_included_twice_is_read_once(self):
         self.write("a.mfl", "int a = 1;")
         self.read('include "a.mfl"; include "a.mfl"; int b = a;')
@@ -143,6 +159,7 @@ class OfSieve(Folder):
         for text, message in (
             ('include "none";', "there is no script"),
             ('include "../main";', "is not the name of a script"),
+            ('include "${a}";', "no variable may stand in the name of a script"),
             ('include "${a}b";', "no variable may stand in the name of a script"),
             ('include :personal :global "a";', "include takes :personal or :global"),
             ('include :x "a";', "include takes :personal or :global"),

@@ -112,6 +112,55 @@ class Trees(SynchronousTestCase):
         self.assertEqual(statements("a = !(~b);"), statements("a = !~b;"))
 
 
+class Precedence(SynchronousTestCase):
+    # From the loosest to the tightest, as the C standard has it; MFL's own stand with those
+    # that they resemble.
+    TABLE = (
+        ("||",),
+        ("&&",),
+        ("|",),
+        ("^",),
+        ("&",),
+        ("==", "!=", "=~", "!~"),
+        ("<", "<=", ">", ">=", "in"),
+        ("<<", ">>"),
+        ("+", "-"),
+        ("*", "/", "%"),
+    )
+
+    def test_of_two_operators_the_tighter_or_else_the_left_one_is_first(self):
+        levels = {sign: number for number, signs in enumerate(self.TABLE) for sign in signs}
+        for first, one in levels.items():
+            for second, other in levels.items():
+                text = f"x = a {first} b {second} c;"
+                grouped = f"(a {first} b) {second} c"
+                if other > one:
+                    grouped = f"a {first} (b {second} c)"
+                if first == second and first in ("||", "&&"):
+                    continue
+                self.assertEqual(statements(f"x = {grouped};"), statements(text), text)
+
+    def test_those_of_one_and_three_operands(self):
+        for text, grouped in (
+            ("-a + b", "(-a) + b"),
+            ("!a == b", "(!a) == b"),
+            ("-a[0]", "-(a[0])"),
+            ("~a++", "~(a++)"),
+            ("a || b ? c : d", "(a || b) ? c : d"),
+            ("a ? b : c ? d : e", "a ? b : (c ? d : e)"),
+            ("a ? b = 1 : c", "a ? (b = 1) : c"),
+            ("a = b += c ? d : e", "a = (b += (c ? d : e))"),
+            ("a - b - c", "(a - b) - c"),
+        ):
+            self.assertEqual(statements(f"x = {grouped};"), statements(f"x = {text};"), text)
+
+    def test_equal_ones_of_and_and_or_stand_in_one_node(self):
+        (found,) = statements("x = a || b || c && d && e;")
+        node = found.expression.value
+        self.assertEqual(("||", 3), (node.operator, len(node.operands)))
+        self.assertEqual(("&&", 3), (node.operands[2].operator, len(node.operands[2].operands)))
+
+
 class Problems(SynchronousTestCase):
     def test_everything_is_told_at_once(self):
         text = "int x = 3\nint f( foo x ) { }\nx = (1+);\nif (a) { x = 1; }\n  b; else;"
