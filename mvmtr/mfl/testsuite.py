@@ -49,7 +49,7 @@ class Bench:
     @ivar report: takes the name of a test that ran, and why it failed, or C{None}.
     @ivar program: the file itself, once it is read.
     @ivar errors: of the script that was compiled or run last.
-    @ivar sent: messages that were sent on, each with its recipient.
+    @ivar sent: messages that were sent on last, each with its recipient.
     @ivar folders: messages that were stored.
     """
 
@@ -202,13 +202,16 @@ class Bench:
     def deliver(self, run: Run) -> bool:
         """C{test_result_execute}"""
         message = run.message
-        text = message.header() + b"\n" + message.body()
+        self.sent = []
         for action in run.result.actions:
+            header = message.original if action.header is None else action.header
+            text = header + b"\n" + message.body()
             if action.name == "redirect":
                 self.sent.append((action.text, text))
             elif action.name == "store":
                 self.folders.setdefault(action.text, []).append(text)
         if run.result.kept:
+            text = message.header() + b"\n" + message.body()
             self.folders.setdefault(_INBOX, []).append(text)
         return True
 

@@ -38,6 +38,10 @@ class ParseTests(SynchronousTestCase):
     def test_comments_are_left_out_wherever_they_stand(self) -> None:
         self.assertEqual(written(b"(x (y) \\) z) a (b) @ (c) d.e (f)"), [b"a@d.e"])
 
+    def test_space_around_an_address_is_left_out(self) -> None:
+        for value in (b" a@b ", b" <a@b> ", b"(x) <a@b> (y)", b"(x)a@b(y)", b'"x" <a@b> , '):
+            self.assertEqual(written(value), [b"a@b"], value)
+
     def test_space_around_dots_is_left_out(self) -> None:
         self.assertEqual(written(b"a . b @ c . d"), [b"a.b@c.d"])
 
@@ -107,6 +111,14 @@ class PartTests(SynchronousTestCase):
     def test_every_part_of_the_null_sender_is_empty(self) -> None:
         null = addresses.envelope_address(b"")
         self.assertEqual([part(null) for part in addresses.PARTS.values()], [b"", b"", b""])
+
+    def test_an_envelope_address_is_quoted_only_where_it_was(self) -> None:
+        for path, written in (
+            (b"a..b@c", b"a..b@c"),
+            (b'"a"@c', b"a@c"),
+            (b'"a b"@c', b'"a b"@c'),
+        ):
+            self.assertEqual(addresses.envelope_address(path).written, written)
 
     def test_the_last_at_of_an_envelope_address_counts(self) -> None:
         address = addresses.envelope_address(b'"a@b"@c')

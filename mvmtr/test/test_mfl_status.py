@@ -39,6 +39,9 @@ class StatusTests(SynchronousTestCase):
             told = spam({b"X-Score": score}, status_header=b"X-Score", max_value=b"5")
             self.assertEqual(told, result, score)
 
+    def test_the_limit_may_have_its_longer_name(self) -> None:
+        self.assertEqual(spam({b"X": b"5"}, status_header=b"X", score_max_value=b"5"), 10)
+
     def test_a_score_can_be_told_in_percent(self) -> None:
         for score, result in ((b"0", 0), (b"7", 70), (b"10", 100)):
             told = spam({b"X": score}, percent=True, status_header=b"X", max_value=b"10")

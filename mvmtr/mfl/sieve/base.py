@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mvmtr.mfl.runtime import Run
@@ -28,7 +29,10 @@ REDIRECT = "redirect"
 
 
 def act(run: Run, action: Action) -> None:
-    """Add an action to the run's result."""
+    """Add an action to the run's result, with the header as it is now (RFC 5293, section 6)."""
+    message = run.edited
+    if message is not None and message.edited:
+        action = replace(action, header=message.header())
     redirects = _setting(run, b"sieve_max_redirects", REDIRECTS_MAX)
     try:
         run.result.add(action, redirects, _setting(run, b"sieve_max_actions", ACTIONS_MAX))

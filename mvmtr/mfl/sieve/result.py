@@ -30,12 +30,14 @@ class Action:
     @ivar text: an address for C{redirect}, a text for C{reject}.
     @ivar copy: whether the implicit keep stays.
     @ivar place: the command that asked for it.
+    @ivar header: the header as it stood then; C{None} as long as it was not edited.
     """
 
     name: str
     text: bytes = b""
     copy: bool = False
     place: Place = NOWHERE
+    header: bytes | None = None
 
     @property
     def delivers(self) -> bool:
