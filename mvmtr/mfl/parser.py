@@ -48,6 +48,10 @@ def parse(data: bytes, name: str, sieve_only: bool = False) -> Parsed:
     parser = Parser(Lexer(data, name, slashes=not sieve_only), sieve_only)
     file = parser.file()
     problems = sorted(set(parser.problems))
+    doubtful = parser.lexer.doubtful
+    if doubtful is not None:
+        own = parser.lexer.problems
+        problems = [each for each in problems if each in own or each.place < doubtful]
     return Parsed(file, tuple(problems), frozenset(parser.unsure), parser.lexer)
 
 

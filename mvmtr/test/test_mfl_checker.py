@@ -100,6 +100,14 @@ class Names(Checker):
             "int abc = ; int f() { return abc; }", "1:11 a value should stand here, not ;"
         )
 
+    def test_after_a_quote_that_is_missing_nothing_else_is_told(self):
+        self.assert_wrong(
+            'int a = 1 + "";\nint f() { return g(); }\nstring s = "x;\nint g() { $y( "z" ); }\n',
+            "1:11 an int + a string makes no sense",
+            "3:12 this string has no end",
+        )
+        self.assert_wrong("int a = ;\nkeep /* int b = ;", "1:9 a value", "2:6 this comment has no")
+
 
 class Types(Checker):
     def test_operators_take_what_makes_sense(self):

@@ -57,6 +57,8 @@ class Tokens(SynchronousTestCase):
 class Problems(SynchronousTestCase):
     def test_what_has_no_end_is_told_where_it_begins(self):
         self.assertEqual(['1:3 this string has no end; " is missing'], problems('a "b\nc'))
+        found = problems('a "b" "c;\nd "e";\nf "g";')
+        self.assertEqual(['1:7 this string has no end; " is missing'], found)
         self.assertEqual(["1:1 this comment has no end; */ is missing"], problems("/* *"))
         found = problems("text:\nabc\n .\n")
         self.assertEqual(["1:1 this text has no end; a line of one dot is missing"], found)
