@@ -121,6 +121,18 @@ class Hostile(SynchronousTestCase):
         source = 'int f( string s ) { return s =~ "^(a+)+$" || s =~ "(a|aa)*c" || s =~ "(.*)*x"; }'
         self.assertEqual(0, result(source, arguments=(b"a" * 50_000 + b"b",)))
 
+    def test_patterns_and_texts_that_would_take_long_together_are_refused(self):
+        source = 'int f( string s ) { return s =~ "((.{0,30}){0,30})*$"; }'
+        error = self.assertRaises(LimitReached, result, source, arguments=(b"abc " * 100_000,))
+        self.assertIn("steps", str(error))
+        self.assertEqual(1, result(source, arguments=(b"abc " * 100,)))
+
+    def test_reading_numbers_and_addresses_costs_as_much_as_is_read(self):
+        before = 'string big = " ";'
+        grow = "for ( i = 0; i < 14; i++ ) big += big; while ( 1 ) "
+        for body in ('$int( big + "1" );', "$local( big );", "$domain( big );"):
+            self.assert_stopped(grow + body, "more than 100000 bytes of strings", before)
+
     def test_waiting_without_end(self):
         class Slow:
             def __await__(self):

@@ -14,8 +14,8 @@ from mvmtr.mfl.specs import Needs
 @builtin("header", Needs.MESSAGE)
 def header(run: Run, name: bytes) -> bytes:
     """The first header field of that name, unfolded and decoded; empty when there is none."""
-    values = run.message.values(name)
-    return run.made(values[0]) if values else b""
+    values = run.made_all(run.message.values(name))
+    return values[0] if values else b""
 
 
 @builtin("headers", Needs.MESSAGE)
