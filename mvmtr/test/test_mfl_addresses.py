@@ -103,6 +103,10 @@ class PartTests(SynchronousTestCase):
         self.assertIsNone(addresses.detail(address, b"+"))
         self.assertEqual(addresses.detail(addresses.envelope_address(b"a+@d"), b"+"), b"")
 
+    def test_what_is_no_address_has_neither(self) -> None:
+        for split in (addresses.user, addresses.detail):
+            self.assertIsNone(split(Address(None, None, b"a+b"), b"+"))
+
     def test_each_byte_of_the_setting_separates(self) -> None:
         address = addresses.envelope_address(b"a-b+c@d")
         self.assertEqual(addresses.user(address, b"+-"), b"a")

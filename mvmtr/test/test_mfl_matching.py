@@ -177,6 +177,10 @@ class RegexTests(SynchronousTestCase):
     def test_bytes_that_are_not_utf8_can_be_looked_for(self) -> None:
         self.assertTrue(found("regex", b"a\xffb", b"\xff."))
 
+    def test_words_and_digits_have_short_names(self) -> None:
+        self.assertTrue(found("regex", b"ab 12", rb"\bab\b \d\d"))
+        self.assertFalse(found("regex", b"abc", rb"\bab\b"))
+
     def test_nested_repetition_is_no_trap(self) -> None:
         self.assertFalse(found("regex", b"a" * 50_000 + b"!", b"^((a*)*)*$"))
 

@@ -62,6 +62,9 @@ class WordTests(SynchronousTestCase):
         words.decode(value)
         words.decode(b"=?utf-8?b?" + value + b"?= =?gb18030?q?" + value + b"?=")
 
+    def test_quoted_printable_that_is_wrong_stays(self) -> None:
+        self.assertEqual(words.unquote(b"a=3Db=\nc =XY =4"), b"a=bc =XY =4")
+
     def test_base64_with_what_does_not_belong_there_is_decoded(self) -> None:
         self.assertEqual(words.unbase64(b"Zn\nJv cA=="), b"frop")
         self.assertEqual(words.unbase64(b"ZnJvcA"), b"frop")
@@ -81,6 +84,12 @@ class CharsetTests(SynchronousTestCase):
     def test_every_known_set_is_one_of_python(self) -> None:
         for name in charsets._KNOWN:
             self.assertEqual(charsets.to_utf8(b"", name), b"", name)
+
+    def test_ascii_is_the_same_in_most_sets_but_not_in_all(self) -> None:
+        self.assertEqual(charsets.to_utf8(b"+AOk-", "utf-8"), b"+AOk-")
+        self.assertEqual(charsets.to_utf8(b"+AOk-", "utf-7"), "é".encode())
+        self.assertEqual(charsets.to_utf8(b"\x1b$BF|", "iso-2022-jp"), "日".encode())
+        self.assertEqual(charsets.to_utf8(b"a\0", "utf-16-le"), b"a")
 
     def test_codecs_that_are_no_sets_are_not_known(self) -> None:
         for name in ("punycode", "idna", "rot13", "zlib", "unicode_escape", "../x", "", "\0"):
@@ -214,6 +223,20 @@ class HtmlTests(SynchronousTestCase):
     def test_what_a_reader_does_not_see_goes(self) -> None:
         page = b"<title>t</title><style>s</style ><!-- c > --><script>a<b</script>seen"
         self.assertEqual(html.to_text(page).strip(), b"seen")
+
+    def test_entities_by_number(self) -> None:
+        self.assertEqual(
+            html.to_text(b"&#40;&#x3C;&#0041; &#999999999999; &nope;"),
+            b"(<) &#999999999999; &nope;",
+        )
+
+    def test_a_page_has_an_end(self) -> None:
+        page = b"x" * html._LONGEST
+        self.assertEqual(html.to_text(page + b"y"), page)
+
+    def test_what_is_never_closed_hides_the_rest(self) -> None:
+        for page in (b"a<!-- b", b"a<script>b", b"a<b ", b"a<b title='>b"):
+            self.assertEqual(html.to_text(page), b"a", page)
 
     def test_blocks_stand_apart(self) -> None:
         self.assertEqual(html.to_text(b"<p>one</p><p>two</p>").split(), [b"one", b"two"])

@@ -33,6 +33,17 @@ Compare = Callable[[Run, Sequence[bytes], Sequence[Any]], bool]
 """From the run, the values of the message and the arguments to whether they match."""
 
 
+_WORK_MAX = 2000
+
+
+def work(size: int) -> int:
+    """
+    What it costs to look through so many bytes, in steps. It stops to grow at some
+    megabytes, so that a few tests of a large message are not too much for a script.
+    """
+    return min(size >> 10, _WORK_MAX)
+
+
 def match_type(use: Use) -> str:
     """The match type of a test, in lower case."""
     return use.tag_of(_MATCHES) or "is"
@@ -112,7 +123,7 @@ def build(use: Use, keys: Value, captures: bool = True) -> Compare:
     find = matching.matcher(match, comparator, keys.constant, relation)
 
     def compare(run: Run, found: Sequence[bytes], values: Sequence[Any]) -> bool:
-        run.step(1 + count * (len(found) + (sum(map(len, found)) >> 10)))
+        run.step(1 + count * (len(found) + work(sum(map(len, found)))))
         taken = find(found)
         if taken is None:
             return False
@@ -126,12 +137,13 @@ def build(use: Use, keys: Value, captures: bool = True) -> Compare:
 def _with_changing_keys(
     match: str, comparator: Comparator, relation: str, keys: Value, keep: bool
 ) -> Compare:
-    work = {"regex": 6, "matches": 8}.get(match, 10)
+    # What it costs to read the keys anew: regular expressions take the longest.
+    shift = {"regex": 6, "matches": 8}.get(match, 10)
 
     def compare(run: Run, found: Sequence[bytes], values: Sequence[Any]) -> bool:
         wanted = keys.get(values)
-        run.step(1 + len(wanted) * (len(found) + (sum(map(len, found)) >> 10)))
-        run.step(sum(map(len, wanted)) >> work)
+        run.step(1 + len(wanted) * (len(found) + work(sum(map(len, found)))))
+        run.step(sum(map(len, wanted)) >> shift)
         try:
             find = matching.matcher(match, comparator, wanted, relation)
         except ValueError as problem:
