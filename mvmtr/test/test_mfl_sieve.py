@@ -184,6 +184,20 @@ class HostileTests(SynchronousTestCase):
             source = f"int $hook_message() {{ while ( !test( {test} ) ) ; return 0; }}"
             self.assertRaises(LimitReached, call, source, message=message)
 
+    def test_a_dear_expression_on_a_large_body_is_ended(self) -> None:
+        source = 'require ["body", "regex"]; if body :raw :regex "((.{0,30}){0,30})*z" {}'
+        self.assertRaises(LimitReached, call, source, message=b"A: b\n\n" + b"y" * 1_000_000)
+
+    def test_expressions_made_without_end_are_ended(self) -> None:
+        source = """
+            int $hook_message() {
+                int i;
+                while ( 1 ) { i++; if header :regex "subject" "(${i}.{0,30}){0,10}" {} }
+                return 0;
+            }
+        """
+        self.assertRaises(LimitReached, call, source)
+
     def test_edits_and_actions_without_end_are_ended(self) -> None:
         for command in (
             'addheader "X-A" "b";',

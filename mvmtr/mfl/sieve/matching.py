@@ -150,3 +150,16 @@ def matcher(
     if match in _RELATIONAL:
         return _RELATIONAL[match](comparator, keys, relation)
     return _SIMPLE[match](comparator, keys)
+
+
+def size_of(match: str, comparator: Comparator, keys: Sequence[bytes]) -> int:
+    """
+    How large the programs of regular expressions are, which is what a byte costs at the
+    worst; for other match types 0.
+
+    @raise ValueError: when one is wrong.
+    """
+    if match != "regex":
+        return 0
+    patterns = (regex.compile_pattern(key, comparator.ignores_case) for key in keys)
+    return sum(pattern.programsize for pattern in patterns)
