@@ -168,6 +168,7 @@ class Tests:
                     self._report.note(f"the whole file: {errors.problems[0]}")
                     return None
                 data = shortened
+        self._report.note("the whole file: there is too much wrong with it")
         return None
 
     def _without(self, data: bytes, problems: Iterable[Problem]) -> bytes:
@@ -182,8 +183,10 @@ class Tests:
         text = lexer.text
         for section in sorted(wrong, key=lambda each: -each.start):
             if section.word == "require":
-                text = self._without_capabilities(text, tokens, wrong[section])
-                continue
+                shortened = self._without_capabilities(text, tokens, wrong[section])
+                if shortened != text:
+                    text = shortened
+                    continue
             messages = "; ".join(dict.fromkeys(each.message for each in wrong[section]))
             why = f"line {wrong[section][0].place.line}: {messages}"
             if section.name:

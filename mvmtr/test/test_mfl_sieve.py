@@ -77,6 +77,21 @@ class ActionTests(SynchronousTestCase):
         assert outcome.message is not None
         self.assertEqual(outcome.message.header(), b"X-A: b\nSubject: x\n")
 
+    def test_a_value_that_is_too_long_is_cut_behind_a_character(self) -> None:
+        source = 'require "editheader"; addheader "X-A" "' + "é" * 3000 + '";'
+        for setting, length in (
+            (b"1K", 512),
+            (b"1500", 750),
+            (b"10", 512),
+            (b"", 1024),
+            (b"x", 1024),
+        ):
+            settings_ = {b"sieve_editheader_max_header_size": setting}
+            outcome, _host = call(source, settings=settings_)
+            assert outcome.message is not None
+            (value,) = outcome.message.values(b"x-a")
+            self.assertEqual(value.decode(), "é" * length)
+
     def test_actions_in_a_hook_of_the_session_refuse_there(self) -> None:
         source = 'int $hook_connect() {\n  reject "no";\n  return 0;\n}'
         self.assertEqual(verdict(source, hook="connect"), ("reject", b"5.7.1 no", 2))

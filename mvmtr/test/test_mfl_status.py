@@ -58,7 +58,7 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(told, 50)
 
     def test_characters_can_be_counted(self) -> None:
-        told = spam({b"X": b"****"}, status_header=b"X", status_type=b"strlen", max_value=b"9")
+        told = spam({b"X": b" **** "}, status_header=b"X", status_type=b"strlen", max_value=b"9")
         self.assertEqual(told, 5)
 
     def test_a_text_can_stand_for_a_result(self) -> None:

@@ -90,6 +90,11 @@ class RunnerTests(SynchronousTestCase):
         self.assertEqual(lines[3:], ["passed   one", "1 passed, 1 failed"])
         self.assertEqual(status, 1)
 
+    def test_a_late_require_is_left_out(self) -> None:
+        _status, lines = self.run_text('test "one" { }\nrequire "envelope";\ntest "two" { }')
+        self.assertTrue(lines[0].startswith("left out line 3: require must stand before"), lines)
+        self.assertEqual(lines[1:], ["passed   one", "passed   two", "2 passed, 0 failed"])
+
     def test_a_test_that_can_not_be_read_does_not_spoil_the_others(self) -> None:
         _status, lines = self.run_text(
             'test "one" { if { test_fail "x"; } }\ntest "two" { }\nfrob "x";\ntest "three" {}'
