@@ -43,6 +43,20 @@ class ResultTests(SynchronousTestCase):
         self.assertEqual((verdict.kind, verdict.code), ("reject", 550))
         self.assertEqual((verdict.text, verdict.place), (b"5.7.1 no th?nks?", PLACE))
 
+    def test_a_text_may_have_a_status_code_of_its_own(self) -> None:
+        for text, reply in (
+            (b"5.1.1 no such user", b"5.1.1 no such user"),
+            (b"4.1.1 later", b"5.7.1 4.1.1 later"),
+            (b"5.1 x", b"5.7.1 5.1 x"),
+        ):
+            verdict = result(Action("reject", text)).verdict()
+            assert verdict is not None
+            self.assertEqual(verdict.text, reply)
+
+    def test_redirects_are_as_an_envelope_has_them(self) -> None:
+        made = result(redirect(b'"a b"@c'), redirect(b"d@e"))
+        self.assertEqual(made.redirects, (b"a b@c", b"d@e"))
+
     def test_a_reply_is_never_empty_and_never_long(self) -> None:
         for text in (b"", b"\n", b"x" * 5000):
             verdict = result(Action("reject", text)).verdict()

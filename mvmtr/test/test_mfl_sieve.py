@@ -64,6 +64,22 @@ class ActionTests(SynchronousTestCase):
         self.assertEqual(outcome.result.redirects, (b"a@example.org", b"b@example.org"))
         self.assertFalse(outcome.result.kept)
 
+    def test_nothing_dangerous_gets_into_the_envelope(self) -> None:
+        for address in (
+            "a\0b@c",
+            "a@b\nc",
+            "a@b\rc",
+            '\\"a\nb\\"@c',
+            "a",
+            "a@b, c@d",
+            "a" * 2000 + "@b",
+        ):
+            self.assertEqual(len(wrong(f'redirect "{address}";')), 1, address)
+            source = 'int f( string a ) { redirect "${a}"; return 0; } '
+            source += "int $hook_rcpt( string r ) { return f( r ); }"
+            text = address.replace('\\"', '"').encode()
+            self.assertRaises(RunError, call, source, hook="rcpt", arguments=[text])
+
     def test_a_copy_keeps_the_message_too(self) -> None:
         outcome, _host = call('require "copy"; redirect :copy "a@example.org";')
         assert outcome.result is not None

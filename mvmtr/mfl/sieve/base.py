@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,9 @@ ADDRESS_PART = "address-part"
 """The family, and the group, of the tags that pick a part of an address."""
 REDIRECT = "redirect"
 """The family of tags for C{redirect}."""
+
+_ADDRESS_MAX = 1000
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 def act(run: Run, action: Action) -> None:
@@ -58,8 +62,10 @@ def _check_redirect(use: Use) -> None:
 
 
 def _is_address(text: bytes) -> bool:
+    if len(text) > _ADDRESS_MAX or _CONTROL.search(text):
+        return False
     found = addresses.parse(text)
-    return len(found) == 1 and found[0].domain is not None and b"\n" not in text
+    return len(found) == 1 and found[0].domain is not None
 
 
 def _redirect(use: Use) -> Callable[[Run, Sequence[Any]], None]:
