@@ -24,7 +24,8 @@ from mvmtr.mfl.testsuite import Bench
 _PASSES = 100
 _NOTHING = '"comparator-i;octet"'
 """A capability that is there without being required."""
-_LIMITS = Limits(steps=1_000_000_000, memory=1 << 40, seconds=600.0)
+_LIMITS = Limits(steps=10_000_000, memory=1 << 28, seconds=60.0)
+"""What one test may use up."""
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ delivered it has folders, and C{fileinto} for them; outside of it there is none.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -71,7 +72,9 @@ class Bench:
     # The tests
 
     def test(self, run: Run, name: bytes) -> AbstractContextManager[None]:
-        """What runs around a test."""
+        """What runs around a test. Each of them may use up what the limits allow."""
+        run.steps, run.memory = run.limits.steps, run.limits.memory
+        run.deadline = time.monotonic() + run.limits.seconds
         return self._around(name.decode("utf-8", "replace"))
 
     @contextmanager

@@ -90,6 +90,16 @@ class RunnerTests(SynchronousTestCase):
         self.assertEqual(lines[3:], ["passed   one", "1 passed, 1 failed"])
         self.assertEqual(status, 1)
 
+    def test_a_test_that_takes_too_much_does_not_spoil_the_others(self) -> None:
+        doubling = 'set "a" "${a}${a}";\n' * 40
+        _status, lines = self.run_text(
+            f'require "variables";\ntest "one" {{ set "a" "xxxx";\n{doubling} }}'
+            f'\ntest "two" {{ set "a" ""; {doubling} }}'
+        )
+        self.assertTrue(lines[0].startswith("FAILED   one: "), lines)
+        self.assertIn("bytes of strings", lines[0])
+        self.assertEqual(lines[1:], ["passed   two", "1 passed, 1 failed"])
+
     def test_a_late_require_is_left_out(self) -> None:
         _status, lines = self.run_text('test "one" { }\nrequire "envelope";\ntest "two" { }')
         self.assertTrue(lines[0].startswith("left out line 3: require must stand before"), lines)
