@@ -136,7 +136,7 @@ class Bench:
             return False
         return True
 
-    def read(self, path: str, text: bytes | None = None, **options: Any) -> Program:
+    def read(self, path: str, text: bytes | None = None) -> Program:
         """
         Read a Sieve file.
 

@@ -42,6 +42,10 @@ class ParseTests(SynchronousTestCase):
         for value in (b" a@b ", b" <a@b> ", b"(x) <a@b> (y)", b"(x)a@b(y)", b'"x" <a@b> , '):
             self.assertEqual(written(value), [b"a@b"], value)
 
+    def test_brackets_in_quotes_and_quotes_in_comments_are_text(self) -> None:
+        self.assertEqual(written(b'"odd ( name" <a@b>, c@d'), [b"a@b", b"c@d"])
+        self.assertEqual(written(b'(it"s) a@b (or"not), c@d'), [b"a@b", b"c@d"])
+
     def test_space_around_dots_is_left_out(self) -> None:
         self.assertEqual(written(b"a . b @ c . d"), [b"a.b@c.d"])
 
