@@ -39,6 +39,10 @@ class StatusTests(SynchronousTestCase):
             told = spam({b"X-Score": score}, status_header=b"X-Score", max_value=b"5")
             self.assertEqual(told, result, score)
 
+    def test_a_limit_of_one_is_a_limit(self) -> None:
+        self.assertEqual(spam({b"X": b"1"}, status_header=b"X", max_value=b"1"), 10)
+        self.assertEqual(spam({b"X": b"1"}, status_header=b"X", max_value=b"0"), 0)
+
     def test_the_limit_may_have_its_longer_name(self) -> None:
         self.assertEqual(spam({b"X": b"5"}, status_header=b"X", score_max_value=b"5"), 10)
 
