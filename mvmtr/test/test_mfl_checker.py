@@ -106,6 +106,9 @@ class Names(Checker):
             "1:11 an int + a string makes no sense",
             "3:12 this string has no end",
         )
+        self.assert_wrong(
+            'string s = "x\n"; int t = 1 + ""; string u = "', "1:12 this string has no end"
+        )
         self.assert_wrong("int a = ;\nkeep /* int b = ;", "1:9 a value", "2:6 this comment has no")
 
 
