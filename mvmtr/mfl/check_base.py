@@ -35,18 +35,24 @@ class CheckBase:
         self.loops: list[str] = []
 
     def report(self, message: str, place: Place) -> None:
-        self.problems.append(self.problem(message, place))
+        source = self.source_of(place)
+        doubtful = source.parsed.lexer.doubtful
+        if doubtful is None or place < doubtful:
+            self.problems.append(source.parsed.lexer.problem(message, place))
 
     def problem(self, message: str, place: Place) -> Problem:
         """A problem, with its line from the file in which it is."""
-        for source in self.facts.sources:
-            if source.name == place.file:
-                return source.parsed.lexer.problem(message, place)
-        return Problem(place, message)
+        return self.source_of(place).parsed.lexer.problem(message, place)
+
+    def source_of(self, place: Place) -> Source:
+        """The file of a place."""
+        same = (each for each in self.facts.sources if each.name == place.file)
+        return next(same, self.source)
 
     def unknown(self, what: str, name: str, place: Place, *known: object) -> None:
         """Report a name that there is not, unless what declares it could not be read."""
-        if name in self.source.parsed.unsure:
+        parsed = self.source.parsed
+        if name in parsed.unsure or parsed.lexer.doubtful is not None:
             return
         names = [each for group in known for each in group]  # type: ignore[attr-defined]
         self.report(f"there is no {what} {name}{did_you_mean(name, names)}", place)

@@ -215,9 +215,12 @@ class SieveChecker(CheckBase):
             tags[tag.name] = None
             if tag.kind is not None:
                 given = next(waiting, None)
+                before = len(self.problems)
                 tags[tag.name] = self._value(
                     f":{tag.name}", tag.kind, given, argument.place, values, tag.constant
                 )
+                if len(self.problems) > before:
+                    return tags, None
         return tags, rest
 
     def _check_tag(self, tag: Tag, node: tree.Tag, groups: dict[str, str]) -> None:

@@ -171,7 +171,9 @@ class StatementChecker(ExpressionChecker, SieveChecker):
         if self.function.name == "start-up":
             self.report("return stands in no function", node.place)
         elif node.value is None:
-            if result != "void" and self.function.place.line:
+            if not self.function.place.line:
+                self.needs_require("return", ("include",), node.place)
+            elif result != "void":
                 self.report(f"{self.function.name}() returns {a(result)}", node.place)
         elif result == "void":
             self.report(f"{self.function.name}() returns nothing", node.place)

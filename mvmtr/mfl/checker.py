@@ -7,13 +7,13 @@ What it learns on the way, the compiler needs: see L{mvmtr.mfl.scope}.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from mvmtr.mfl import tree
-from mvmtr.mfl.check_expressions import constant
 from mvmtr.mfl.check_statements import StatementChecker
 from mvmtr.mfl.demands import check_demands
 from mvmtr.mfl.errors import Problem
@@ -21,6 +21,9 @@ from mvmtr.mfl.scope import Facts, FunctionInfo, Included, Source
 from mvmtr.mfl.signatures import HOOKS
 from mvmtr.mfl.sources import Library, Unreadable
 from mvmtr.mfl.specs import Registry
+
+INCLUDES_MAX = 15
+"""How deep files may include each other."""
 
 START = "start-up"
 MESSAGE = "$hook_message"
@@ -74,7 +77,7 @@ class Checker(StatementChecker):
         return self.facts, self.problems
 
     def _new(self, name: str, result: str) -> FunctionInfo:
-        return FunctionInfo(name, self.source, (), result)
+        return FunctionInfo(name, self.source, [], result)
 
     def _add_acts(self) -> None:
         hook = self.facts.functions.get(MESSAGE)
@@ -112,7 +115,7 @@ class Checker(StatementChecker):
         """The functions, so that those before can call those behind."""
         for node in source.parsed.tree.statements:
             if isinstance(node, tree.Function):
-                info = FunctionInfo(node.name, source, node.body.statements, node.type)
+                info = FunctionInfo(node.name, source, [*node.body.statements], node.type)
                 info.place = node.place
                 if node.name in self.facts.functions:
                     self.report(f"there is another function {node.name}", node.place)
@@ -138,7 +141,7 @@ class Checker(StatementChecker):
 
     def _in(self, function: FunctionInfo, node: tree.Statement) -> None:
         self.function = function
-        function.statements += (node,)
+        function.statements.append(node)
         self.statement(node)
 
     # include
@@ -157,17 +160,24 @@ class Checker(StatementChecker):
         )
 
     def _include_file(self, node: tree.Command) -> None:
-        (argument,) = node.arguments
-        value = constant(argument) if isinstance(argument, tree.String) else b""
+        (name,) = self.strings_of(node.arguments[0])
         try:
-            source = self.library.file(value if isinstance(value, bytes) else b"", self.source)
+            source = self.library.file(name.value, self.source)
         except Unreadable as error:
             self.report(str(error), node.place)
             return
-        if source.path in self._including:
-            self.report(f"{source.path} includes itself", node.place)
-        elif not any(each.path == source.path for each in self.facts.sources):
+        known = any(each.path == source.path for each in self.facts.sources)
+        if self._may_include(source.path, node) and not known:
             self._file(source)
+
+    def _may_include(self, path: str, node: tree.Command) -> bool:
+        if path in self._including:
+            self.report(f"{path} includes itself", node.place)
+        elif len(self._including) >= INCLUDES_MAX:
+            self.report(f"more than {INCLUDES_MAX} files include each other", node.place)
+        else:
+            return True
+        return False
 
     def include_script(self, node: tree.Command) -> None:
         """C{include} of RFC 6609."""
@@ -184,36 +194,36 @@ class Checker(StatementChecker):
         if len(rest) != 1 or not isinstance(rest[0], tree.String):
             self.report("include takes the name of one script", node.place)
             return
-        if isinstance(self.parts(rest[0]), tuple) and len(self.parts(rest[0])) > 1:
+        parts = self.parts(rest[0])
+        if not all(isinstance(part, bytes) for part in parts):
             self.report("no variable may stand in the name of a script", rest[0].place)
             return
-        function = self._script(node, "global" if "global" in tags else "personal", rest[0], tags)
+        function = self._script(node, b"".join(parts), tags)
         self.facts.included[id(node)] = Included(function, "once" in tags)
         if function is not None:
             self.function.calls.setdefault(function.name, node.place)
 
-    def _script(
-        self, node: tree.Command, location: str, name: tree.String, tags: list[str]
-    ) -> FunctionInfo | None:
+    def _script(self, node: tree.Command, name: bytes, tags: list[str]) -> FunctionInfo | None:
+        location = "global" if "global" in tags else "personal"
         try:
-            path, source = self.library.script(location, name.value)
+            path = os.path.realpath(self.library.find_script(location, name))
+            if not self._may_include(path, node):
+                return None
+            if path in self._scripts:
+                return self._scripts[path]
+            source = self.library.script(path)
         except Unreadable as error:
-            self.report(str(error), name.place)
+            self.report(str(error), node.place)
             return None
-        if path in self._including:
-            self.report(f"{path} includes itself", node.place)
-            return None
-        if path in self._scripts:
-            return self._scripts[path]
         if source is None:
             if "optional" not in tags:
-                self.report(f"there is no script {path}", name.place)
+                self.report(f"there is no script {path}", node.place)
             return None
         return self._check_script(path, source)
 
     def _check_script(self, path: str, source: Source) -> FunctionInfo:
         source.number = len(self._scripts) + 1
-        function = FunctionInfo(f"script {source.number}", source, (), "void", is_script=True)
+        function = FunctionInfo(f"script {source.number}", source, [], "void", is_script=True)
         self._scripts[path] = function
         self.facts.functions[function.name] = function
         self.facts.sources.append(source)

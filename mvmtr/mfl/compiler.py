@@ -86,7 +86,7 @@ class Compiler(SieveCompiler):
             limit = self.attribute(self.attribute(self.name("run"), "limits"), "depth")
             too_deep = self.compare(self.name("depth"), ast.Gt(), limit)
             head.append(self.when(too_deep, [self.do(self.run("too_deep"))]))
-        head += self.count(info.statements)
+        head += self.count(tuple(info.statements))
         if self.uses_globals:
             head.append(self.set("globals_", self.attribute(self.name("run"), "globals")))
         if self.uses_variables:

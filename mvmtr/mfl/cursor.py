@@ -87,8 +87,8 @@ class Cursor:
             self.report(f"this {opening.text} is never closed", opening)
 
     def _behind(self) -> Place:
-        """Right behind the last token, where that is one line; otherwise the next token."""
-        if self.at == 0:
+        """Right behind the last token, where that is clear; otherwise the next token."""
+        if self.at == 0 or self.lexer.doubtful is not None:
             return self.token.place
         last = self.tokens[self.at - 1]
         if last.kind is Kind.TEXT or "\n" in last.text:

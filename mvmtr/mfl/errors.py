@@ -36,11 +36,13 @@ class Problem:
     line: str = ""
 
     def __str__(self) -> str:
+        if not self.place.line:
+            return self.message
         text = f"{self.place}: {self.message}"
         if not self.line:
             return text
         start = max(0, self.place.column - _LINE_MAX // 2)
-        shown = self.line[start : start + _LINE_MAX].replace("\t", " ")
+        shown = self.line[start : start + _LINE_MAX]
         return f"{text}\n    {shown}\n    {' ' * (self.place.column - 1 - start)}^"
 
 
@@ -77,6 +79,13 @@ class RunError(Exception):
 
 class LimitReached(RunError):
     """A hook that wants more steps, calls, bytes or seconds than it may have."""
+
+
+def printable(text: str) -> str:
+    """The same text with a blank or a mark for what can't be shown, of the same length."""
+    if text.isprintable():
+        return text
+    return "".join(" " if c in "\t\n" else c if c.isprintable() else "\ufffd" for c in text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -83,6 +83,10 @@ class ExpressionParser(SieveParser, Cursor):
             self.take()
             with self.nested():
                 return tree.Unary(token.text, self._unary(), place=token.place)
+        if self.accept("!~"):
+            with self.nested():
+                inner = tree.Unary("~", self._unary(), place=token.place)
+            return tree.Unary("!", inner, place=token.place)
         if self.is_("++", "--"):
             self.take()
             with self.nested():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from mvmtr.mfl.errors import Place, Problem
+from mvmtr.mfl.errors import Place, Problem, printable
 
 NUMBER_MAX = 2**63 - 1
 
@@ -72,12 +72,16 @@ class Lexer:
     @param slashes: whether C{//} begins a comment; in a file of nothing but Sieve it is
         an error.
     @ivar problems: what is wrong; such parts are left out or read as what they resemble.
+    @ivar doubtful: where something begins that has no end; what comes then may have been
+        meant otherwise.
     """
 
     def __init__(self, data: bytes, name: str, slashes: bool = True) -> None:
         self.text = data.replace(b"\r\n", b"\n").decode("utf-8", "surrogateescape")
         self.lines = self.text.split("\n")
         self.problems: list[Problem] = []
+        self.doubtful: Place | None = None
+        self._long_string: Place | None = None
         self._name = name
         self._slashes = slashes
         self._line = 1
@@ -87,7 +91,7 @@ class Lexer:
     def problem(self, message: str, place: Place) -> Problem:
         """A problem, with its line."""
         line = self.lines[place.line - 1] if 0 < place.line <= len(self.lines) else ""
-        return Problem(place, message, line)
+        return Problem(place, printable(message), printable(line))
 
     def tokens(self) -> Sequence[Token]:
         """All tokens, the last of which is C{Kind.END}."""
@@ -95,6 +99,10 @@ class Lexer:
 
     def _report(self, message: str, place: Place) -> None:
         self.problems.append(self.problem(message, place))
+
+    def _no_end(self, message: str, place: Place) -> None:
+        self.doubtful = place
+        self._report(message, place)
 
     def _move(self, to: int) -> None:
         lines = self.text.count("\n", self._at, to)
@@ -129,15 +137,19 @@ class Lexer:
         text = match[0]
         if kind == "comment":
             if not match["closed"]:
-                self._report("this comment has no end; */ is missing", place)
+                self._no_end("this comment has no end; */ is missing", place)
             return None
         if kind == "slashes":
             if not self._slashes:
                 self._report("Sieve's comments begin with # or /*", place)
             return None
         if kind == "string":
+            if "\n" in text and self._long_string is None:
+                self._long_string = place
             if not match["ended"]:
-                self._report('this string has no end; " is missing', place)
+                # The quote that is missing is rather that of the first string that goes on
+                # to another line than that of the last one of the file.
+                self._no_end('this string has no end; " is missing', self._long_string or place)
             text = text[1:].removesuffix('"') if match["ended"] else text[1:]
             return Token(Kind.STRING, text, place, *match.span())
         if kind == "number":
@@ -150,7 +162,7 @@ class Lexer:
     def _multiline(self, place: Place) -> str:
         end = _TEXT_END.search(self.text, self._at)
         if end is None:
-            self._report("this text has no end; a line of one dot is missing", place)
+            self._no_end("this text has no end; a line of one dot is missing", place)
         lines = self.text[self._at : end.start() if end else len(self.text)]
         self._move(end.end() if end else len(self.text))
         return re.sub(r"^\.\.", ".", lines, flags=re.MULTILINE)

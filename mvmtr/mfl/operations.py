@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from mvmtr.mfl.errors import RunError
-from mvmtr.mfl.patterns import pattern
+from mvmtr.mfl.patterns import pattern, work
 from mvmtr.mfl.runtime import Run
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 _SHORT = 256
-_LONG_PATTERN = 64
+_COMPILING = 100
 
 
 def overflow() -> NoReturn:
@@ -100,18 +100,29 @@ def contains(run: Run, value: bytes, items: tuple[bytes, ...]) -> bool:
     return value in items
 
 
-def matches(run: Run, compiled: Any, text: bytes) -> bool:
+def search(run: Run, compiled: Any, text: bytes) -> Any:
+    """What a pattern finds, or C{None}."""
     run.use(len(text))
-    return compiled.search(text) is not None
+    run.step(work(compiled, text))
+    return compiled.search(text)
+
+
+def matches(run: Run, compiled: Any, text: bytes) -> bool:
+    return search(run, compiled, text) is not None
 
 
 def compiled(run: Run, text: bytes) -> Any:
-    """The pattern of a text that is known only now."""
-    run.step(len(text) if len(text) > _LONG_PATTERN else _LONG_PATTERN)
-    try:
-        return pattern(text)
-    except ValueError as error:
-        raise RunError(str(error)) from None
+    """The pattern of a text that is known only now; the first time costs the most."""
+    known = run.state.setdefault("patterns", {})
+    found = known.get(text)
+    if found is None:
+        run.step(_COMPILING)
+        try:
+            found = known[text] = pattern(text)
+        except ValueError as error:
+            raise RunError(str(error)) from None
+        run.step(found.programsize >> 2)
+    return found
 
 
 def capture(run: Run, number: int) -> bytes:

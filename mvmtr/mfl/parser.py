@@ -48,6 +48,10 @@ def parse(data: bytes, name: str, sieve_only: bool = False) -> Parsed:
     parser = Parser(Lexer(data, name, slashes=not sieve_only), sieve_only)
     file = parser.file()
     problems = sorted(set(parser.problems))
+    doubtful = parser.lexer.doubtful
+    if doubtful is not None:
+        own = parser.lexer.problems
+        problems = [each for each in problems if each in own or each.place < doubtful]
     return Parsed(file, tuple(problems), frozenset(parser.unsure), parser.lexer)
 
 
@@ -82,9 +86,9 @@ class Parser(ExpressionParser):
                 self.recover(wrong, start)
         return found
 
-    def block(self) -> tree.Block:
+    def block(self, after: str) -> tree.Block:
         with self.nested():
-            opening = self.expect("{", "this")
+            opening = self.expect("{", after)
             statements = self._statements()
             self.close(opening)
             return tree.Block(tuple(statements), place=opening.place)
@@ -97,7 +101,7 @@ class Parser(ExpressionParser):
             return self.sieve_command()
         with self.nested():
             if self.is_("{"):
-                return self.block()
+                return self.block("")
             if self.accept(";"):
                 return tree.Block((), place=token.place)
             if token.kind is Kind.NAME:
@@ -169,7 +173,7 @@ class Parser(ExpressionParser):
             if not self.is_(")"):
                 self.expect(",", "this parameter, or ),")
         return tree.Function(
-            type_.text, name.text, tuple(parameters), self.block(), place=name.place
+            type_.text, name.text, tuple(parameters), self.block("the parameters"), place=name.place
         )
 
     def _if(self, token: Token) -> tree.Statement:

@@ -14,7 +14,7 @@ from typing import Any
 PATTERN_MAX = 8192
 """Longest pattern in bytes."""
 
-_MEMORY = 4 << 20
+_MEMORY = 2 << 20
 
 
 @lru_cache(maxsize=128)
@@ -38,6 +38,16 @@ def pattern(text: bytes) -> Any:
         reason = error.args[0] if error.args else "it can't be compiled"
         shown = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else reason
         raise ValueError(f"not a regular expression: {shown}") from None
+
+
+def work(compiled: Any, text: bytes) -> int:
+    """
+    How many steps a search takes at the worst.
+
+    RE2 is linear in the text, but what a byte costs may grow with the pattern.
+    """
+    steps: int = len(text) * compiled.programsize >> 12
+    return steps
 
 
 def _is_utf8(text: bytes) -> bool:

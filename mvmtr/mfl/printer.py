@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from mvmtr.mfl.expressions import PRECEDENCE
 
 _ASSIGNMENT, _CHOICE, _UNARY, _POSTFIX = -2, -1, 90, 100
 _INDENT = "    "
+_LIKE_SIEVE = re.compile(r'[A-Za-z_][A-Za-z0-9_]*(\["|\Z)')
 
 
 def to_text(file: tree.File) -> bytes:
@@ -215,12 +217,17 @@ def _function(node: tree.Function) -> Lines:
     yield from _headed(f"{node.type} {node.name}({parameters})", node.body)
 
 
+def _expression_statement(node: tree.ExpressionStatement) -> str:
+    text = expression(node.expression)
+    return f"({text});" if _LIKE_SIEVE.match(text) else f"{text};"
+
+
 def _return(node: tree.Return) -> str:
     return "return;" if node.value is None else f"return {expression(node.value)};"
 
 
 _STATEMENTS: dict[type, Callable[[Any], Lines]] = {
-    tree.ExpressionStatement: _one_line(lambda node: f"{expression(node.expression)};"),
+    tree.ExpressionStatement: _one_line(_expression_statement),
     tree.Block: _block,
     tree.If: _if,
     tree.While: lambda node: _headed(f"while ( {expression(node.condition)} )", node.body),

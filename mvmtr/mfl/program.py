@@ -12,13 +12,20 @@ import os
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from inspect import isawaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mvmtr.mfl.checker import START, Checker, ControlSpec
 from mvmtr.mfl.compiler import Code, Compiler
-from mvmtr.mfl.errors import NOWHERE, PROBLEMS_MAX, MflErrors, Place, Problem, RunError
+from mvmtr.mfl.errors import (
+    NOWHERE,
+    PROBLEMS_MAX,
+    LimitReached,
+    MflErrors,
+    Place,
+    Problem,
+    RunError,
+)
 from mvmtr.mfl.host import Host, IHost
 from mvmtr.mfl.runtime import Limits, Run, Stop, Verdict, size_of
 from mvmtr.mfl.scope import ZERO, Facts
@@ -102,10 +109,13 @@ class Program:
         @raise RunError: when it can't go on, with the place where it was.
         """
         run = Run(host, limits, self.globals() if globals_ is None else globals_)
-        answer = self.execute(f"$hook_{hook}", run, arguments)
-        if isawaitable(answer):
-            return self._outcome_later(run, answer)
-        return self._outcome(run, answer)
+        name = f"$hook_{hook}"
+        if self._functions[name].waits:
+            return self._call_later(name, run, arguments)
+        try:
+            return self._outcome(run, self.execute(name, run, arguments))
+        finally:
+            self._bound(run)
 
     def execute(self, name: str, run: Run, arguments: Sequence[bytes] = ()) -> Any:
         """
@@ -152,12 +162,19 @@ class Program:
             traceback = traceback.tb_next
         return place
 
-    async def _outcome_later(self, run: Run, answer: Awaitable[Any]) -> Outcome:
-        return self._outcome(run, await answer)
+    async def _call_later(self, name: str, run: Run, arguments: Sequence[bytes]) -> Outcome:
+        try:
+            return self._outcome(run, await self.execute(name, run, arguments))
+        finally:
+            self._bound(run)
+
+    def _bound(self, run: Run) -> None:
+        """What the calls of a session leave behind may not add up without end."""
+        if run.globals and size_of(run.globals) > run.limits.memory:
+            run.globals[:] = self._initial
+            raise LimitReached(f"more than {run.limits.memory} bytes in global variables")
 
     def _outcome(self, run: Run, answer: Any) -> Outcome:
-        if size_of(run.globals) > run.limits.memory:
-            raise RunError(f"more than {run.limits.memory} bytes in global variables")
         verdict: Verdict | None = None
         if isinstance(answer, Verdict):
             verdict = answer
@@ -216,18 +233,30 @@ def read(
     """
     path = os.fspath(path)
     extensions = tuple(extensions)
-    try:
-        data = read_file(path) if text is None else text
-    except Unreadable as error:
-        raise MflErrors([Problem(Place(path, 0, 0), str(error))]) from None
+    data = _data(path) if text is None else text
     if not root and (text is None or os.path.exists(path)):
         root = os.path.dirname(os.path.abspath(path))
     known = registry(extensions) if extensions else _registry()
     checker = Checker(known, controls or {}, Library(root, folders or {}), testing)
-    facts, problems = checker.check(source_of(data, path, path, sieve))
+    try:
+        facts, problems = checker.check(source_of(data, path, sieve))
+    except RecursionError:
+        raise _too_deep(path) from None
     if problems:
         raise MflErrors(sorted(set(problems))[:PROBLEMS_MAX])
     return _started(checker, facts, path, host or Host(), limits or Limits())
+
+
+def _data(path: str) -> bytes:
+    try:
+        return read_file(path)
+    except Unreadable as error:
+        raise MflErrors([Problem(Place(path, 0, 0), str(error))]) from None
+
+
+def _too_deep(path: str) -> MflErrors:
+    """Python's own bounds, which depend on who calls; those of the parser are below them."""
+    return MflErrors([Problem(Place(path, 1, 1), "this is nested too deeply")])
 
 
 def _started(checker: Checker, facts: Facts, path: str, host: IHost, limits: Limits) -> Program:
@@ -243,8 +272,8 @@ def _started(checker: Checker, facts: Facts, path: str, host: IHost, limits: Lim
     try:
         code = Compiler(facts, control).compile(checker.start)
     except (RecursionError, MemoryError, SyntaxError):
-        raise MflErrors([Problem(Place(path, 1, 1), "this is nested too deeply")]) from None
-    program = Program(facts, code, [source.path for source in facts.sources])
+        raise _too_deep(path) from None
+    program = Program(facts, code, [source.name for source in facts.sources])
     try:
         program.start(host, limits, values)
     except RunError as error:

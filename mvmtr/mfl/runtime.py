@@ -139,6 +139,11 @@ class Run:
             self._message = Message(self.host.message)
         return self._message
 
+    @message.setter
+    def message(self, message: Message | None) -> None:
+        """Set it; C{None}: it is made anew from what the host has."""
+        self._message = message
+
     @property
     def edited(self) -> Message | None:
         """The message, if anything looked at it."""

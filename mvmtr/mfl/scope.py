@@ -39,6 +39,8 @@ class Source:
     """
     One file that was read.
 
+    @ivar name: its path, as it is shown.
+    @ivar path: the same without links, by which it is known.
     @ivar script: whether it is a Sieve script that another one includes, or the only file
         and nothing but Sieve.
     @ivar strict: whether all that Sieve wants to be required must be.
@@ -48,7 +50,7 @@ class Source:
 
     name: str
     parsed: Parsed
-    path: str = ""
+    path: str
     script: bool = False
     strict: bool = False
     number: int = 0
@@ -79,7 +81,7 @@ class FunctionInfo:
 
     name: str
     source: Source
-    statements: tuple[tree.Statement, ...]
+    statements: list[tree.Statement]
     result: str = "int"
     parameters: tuple[Variable, ...] = ()
     place: Place = tree.NOWHERE

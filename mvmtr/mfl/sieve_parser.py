@@ -11,7 +11,7 @@ from mvmtr.mfl.lexer import Kind
 class SieveParser(Cursor):
     """The part of the parser that reads Sieve."""
 
-    def block(self) -> tree.Block:
+    def block(self, after: str) -> tree.Block:
         """C{{ … }}; any statement may stand in it."""
         raise NotImplementedError
 
@@ -24,20 +24,22 @@ class SieveParser(Cursor):
         arguments = self._arguments()
         tests, listed = self._tests()
         if self.is_("{"):
-            block = self.block()
+            block = self.block("")
             return tree.Command(name, arguments, tests, listed, block, place=token.place)
         self.expect(";", f"{token.text} and its arguments")
         return tree.Command(name, arguments, tests, listed, place=token.place)
 
     def _sieve_if(self, place: tree.Place) -> tree.SieveIf:
-        branches = [(self.sieve_test(), self.block())]
+        branches = [(self.sieve_test(), self.block("the test"))]
         while self._is_sieve_word("elsif"):
             self.take()
-            branches.append((self.sieve_test(), self.block()))
+            branches.append((self.sieve_test(), self.block("the test")))
         otherwise = None
         if self._is_sieve_word("else"):
             self.take()
-            otherwise = self.block()
+            if self._is_sieve_word("if"):
+                raise self.wrong("a further branch of this if begins with elsif")
+            otherwise = self.block("else")
         return tree.SieveIf(tuple(branches), otherwise, place=place)
 
     def _is_sieve_word(self, word: str) -> bool:

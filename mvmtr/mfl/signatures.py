@@ -60,7 +60,7 @@ class Signature:
             wanted = f"at least {wanted}"
         elif most > self.required:
             wanted += f" to {most}"
-        plural = "" if wanted == "1" else "s"
+        plural = "" if wanted.endswith(" 1") or wanted == "1" else "s"
         return f"{self.name}() takes {wanted} argument{plural}, not {count}"
 
 

@@ -35,16 +35,17 @@ def read_file(path: str) -> bytes:
     return data
 
 
-def source_of(data: bytes, name: str, path: str = "", script: bool = False) -> Source:
+def source_of(data: bytes, name: str, script: bool = False) -> Source:
     """
     Read one file.
 
+    @param name: its path, as it is shown.
     @param script: nothing C-like may stand in it.
     """
     parsed = parse(data, name, sieve_only=script)
     sieve = (tree.Command, tree.SieveIf, tree.Return)
     strict = script or all(isinstance(each, sieve) for each in parsed.tree.statements)
-    return Source(name, parsed, path, script, strict)
+    return Source(name, parsed, os.path.realpath(name.replace("\0", "")), script, strict)
 
 
 class Library:
@@ -69,14 +70,14 @@ class Library:
         """
         if not self._root:
             raise Unreadable("nothing can be included here")
-        path = os.path.join(os.path.dirname(beside.path), os.fsdecode(name))
+        path = os.path.normpath(os.path.join(os.path.dirname(beside.name), os.fsdecode(name)))
         if "\0" in path or not os.path.realpath(path).startswith(self._root + os.sep):
             raise Unreadable(f"{path} is not below the folder {self._root}")
-        return source_of(self._read(path), path, path)
+        return source_of(self._read(path), path)
 
-    def script(self, location: str, name: bytes) -> tuple[str, Source | None]:
+    def find_script(self, location: str, name: bytes) -> str:
         """
-        The Sieve script of that name: where it is, and what it is if it exists.
+        Where the Sieve script of that name is, or would be.
 
         @raise Unreadable: when there can be none of that name.
         """
@@ -86,11 +87,21 @@ class Library:
         plain = os.fsdecode(name)
         if not plain or "/" in plain or not plain.isprintable() or plain in (".", ".."):
             raise Unreadable(f"{plain!r} is not the name of a script")
-        for file in (f"{plain}.sieve", plain):
+        for file in (plain, f"{plain}.sieve"):
             path = os.path.join(folder, file)
             if os.path.isfile(path):
-                return path, source_of(self._read(path), path, path, script=True)
-        return os.path.join(folder, f"{plain}.sieve"), None
+                break
+        return path
+
+    def script(self, path: str) -> Source | None:
+        """
+        A Sieve script, if it exists.
+
+        @raise Unreadable: when it can't be read.
+        """
+        if not os.path.isfile(path):
+            return None
+        return source_of(self._read(path), path, script=True)
 
     def _read(self, path: str) -> bytes:
         self._files += 1

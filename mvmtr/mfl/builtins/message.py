@@ -14,8 +14,8 @@ from mvmtr.mfl.specs import Needs
 @builtin("header", Needs.MESSAGE)
 def header(run: Run, name: bytes) -> bytes:
     """The first header field of that name, unfolded and decoded; empty when there is none."""
-    values = run.message.values(name)
-    return run.made(values[0]) if values else b""
+    values = run.made_all(run.message.values(name))
+    return values[0] if values else b""
 
 
 @builtin("headers", Needs.MESSAGE)
@@ -30,9 +30,15 @@ def body_size(run: Run) -> int:
     return run.message.body_size
 
 
+def _edit(run: Run) -> None:
+    """An edit is as much work as there are fields."""
+    run.step(20 + run.message.count)
+
+
 @builtin("add_header", Needs.MESSAGE)
 def add_header(run: Run, name: bytes, value: bytes) -> None:
     """Put a field at the top of the header."""
+    _edit(run)
     try:
         run.message.add(name, run.made(value))
     except ValueError as error:
@@ -42,6 +48,7 @@ def add_header(run: Run, name: bytes, value: bytes) -> None:
 @builtin("delete_header", Needs.MESSAGE)
 def delete_header(run: Run, name: bytes) -> None:
     """Take away all header fields of that name."""
+    _edit(run)
     run.message.delete(name)
 
 

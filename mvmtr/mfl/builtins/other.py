@@ -11,12 +11,13 @@ from mvmtr.mfl.specs import Needs
 
 _ENHANCED = re.compile(rb"([0-9])\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 LOG_MAX = 4000
+_LOG_COST = 100
 
 
 @builtin("log", placed=True)
 def log(run: Run, place: Place, text: bytes) -> None:
     """Write a line to the log."""
-    run.use(LOG_MAX // 4)
+    run.step(_LOG_COST)
     run.host.log(text[:LOG_MAX], place)
 
 

@@ -7,7 +7,7 @@ import re
 import time as clock
 
 from mvmtr.mfl.errors import RunError
-from mvmtr.mfl.operations import INT_MAX, INT_MIN, compiled
+from mvmtr.mfl.operations import INT_MAX, INT_MIN, compiled, search
 from mvmtr.mfl.patterns import pattern
 from mvmtr.mfl.runtime import Run
 from mvmtr.mfl.signatures import builtin
@@ -88,8 +88,7 @@ def _pattern(text: bytes | None, expression: bytes | None) -> str | None:
 @builtin("match", check=_pattern)
 def match(run: Run, text: bytes, expression: bytes) -> tuple[bytes, ...]:
     """What a regular expression matches: all of it, then its groups; [] for no match."""
-    run.use(len(text))
-    found = compiled(run, expression).search(text)
+    found = search(run, compiled(run, expression), text)
     if found is None:
         return ()
     return run.made_all((found.group(0), *(group or b"" for group in found.groups())))
@@ -98,18 +97,21 @@ def match(run: Run, text: bytes, expression: bytes) -> tuple[bytes, ...]:
 @builtin("local")
 def local(run: Run, address: bytes) -> bytes:
     """What stands before the last C{@} of an address; all of it when there is none."""
-    return run.made(address.rpartition(b"@")[0] if b"@" in address else address)
+    run.use(len(address))
+    return address.rpartition(b"@")[0] if b"@" in address else address
 
 
 @builtin("domain")
 def domain(run: Run, address: bytes) -> bytes:
     """What stands after the last C{@} of an address, in lower case."""
-    return run.made(address.rpartition(b"@")[2].lower() if b"@" in address else b"")
+    run.use(len(address))
+    return address.rpartition(b"@")[2].lower() if b"@" in address else b""
 
 
 @builtin("int")
 def to_int(run: Run, text: bytes) -> int:
     """The number that a text stands for."""
+    run.use(len(text))
     found = _INTEGER.match(text)
     number = 0
     if found is not None:

@@ -20,6 +20,11 @@ _TOKEN = re.compile(
 )
 """White space, a quoted string, a literal (each to the end where it is never closed), an atom,
 or one byte."""
+_SIMPLE = re.compile(
+    rb"\s*+(?:[^\"(),:;<>@\[\]\\]*+<%(dots)s@%(dots)s>|%(dots)s@%(dots)s)\s*+\Z"
+    % {b"dots": rb"([-!#$%&'*+/=?^_`{|}~0-9A-Za-z]++(?:\.[-!#$%&'*+/=?^_`{|}~0-9A-Za-z]++)*+)"}
+)
+"""One address as nearly all are written."""
 _DOT_ATOM = re.compile(rb"[-!#$%&'*+/=?^_`{|}~0-9A-Za-z\x80-\xff]+(?:\.[^.]+)*\Z")
 _UNSAFE = re.compile(rb'(["\\])')
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
@@ -65,7 +70,9 @@ def envelope_address(path: bytes) -> Address:
     local, at, domain = path.rpartition(b"@")
     if not at:
         return Address(_unquoted(path), None, path)
-    return Address(_unquoted(local), domain, path)
+    if local.startswith(b'"'):
+        return mailbox(_unquoted(local), domain)
+    return Address(local, domain, path)
 
 
 def _unquoted(word: bytes) -> bytes:
@@ -104,6 +111,10 @@ def parse(value: bytes) -> list[Address]:
     The addresses of a field's value, in order; members of groups among them, groups
     themselves not. What is no address is given as an L{Address} with no parts.
     """
+    simple = _SIMPLE.match(value)
+    if simple is not None:
+        local, domain = simple[1] or simple[3], simple[2] or simple[4]
+        return [Address(local, domain, local + b"@" + domain)]
     return list(_Reader(_without_comments(value[:_LONGEST])).addresses())
 
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mvmtr.mfl.runtime import Run
@@ -26,9 +28,15 @@ ADDRESS_PART = "address-part"
 REDIRECT = "redirect"
 """The family of tags for C{redirect}."""
 
+_ADDRESS_MAX = 1000
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
 
 def act(run: Run, action: Action) -> None:
-    """Add an action to the run's result."""
+    """Add an action to the run's result, with the header as it is now (RFC 5293, section 6)."""
+    message = run.edited
+    if message is not None and message.edited:
+        action = replace(action, header=message.header())
     redirects = _setting(run, b"sieve_max_redirects", REDIRECTS_MAX)
     try:
         run.result.add(action, redirects, _setting(run, b"sieve_max_actions", ACTIONS_MAX))
@@ -54,8 +62,10 @@ def _check_redirect(use: Use) -> None:
 
 
 def _is_address(text: bytes) -> bool:
+    if len(text) > _ADDRESS_MAX or _CONTROL.search(text):
+        return False
     found = addresses.parse(text)
-    return len(found) == 1 and found[0].domain is not None and b"\n" not in text
+    return len(found) == 1 and found[0].domain is not None
 
 
 def _redirect(use: Use) -> Callable[[Run, Sequence[Any]], None]:

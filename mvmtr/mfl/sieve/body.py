@@ -10,7 +10,7 @@ from mvmtr.mfl.runtime import Run
 from mvmtr.mfl.sieve import comparison, fields, mime
 from mvmtr.mfl.specs import Argument, Extension, Kind, Tag, TestSpec, Use
 
-_CACHED = 4 << 20
+_CACHED = 16 << 20
 """The decoded parts of a larger body are not kept from one test to the next."""
 
 
@@ -22,7 +22,7 @@ def _parts(run: Run) -> list[mime.Part]:
     parts: list[mime.Part] | None = run.state.get("parts")
     if parts is None:
         body = run.message.body()
-        run.step(1 + (len(body) >> 10))
+        run.step(1 + comparison.work(len(body)))
         parts = list(mime.parts(fields.split(run.message.original), body))
         run.state["parts"] = parts
     return parts
@@ -30,14 +30,15 @@ def _parts(run: Run) -> list[mime.Part]:
 
 def _decoded(run: Run, number: int, part: mime.Part, readable: bool) -> list[bytes]:
     """What a part holds, decoded; kept for the next test where it is not too large."""
-    known: dict[tuple[int, bool], list[bytes]] = run.state.setdefault("decoded", {})
-    texts = known.get((number, readable))
+    known: dict[tuple[int, bool], list[bytes] | None] = run.state.setdefault("decoded", {})
+    key = (number, readable)
+    texts = known.get(key)
     if texts is None:
         size = sum(map(len, part.texts))
-        run.step(1 + (size >> 9))
+        # Twice the same costs what it takes.
+        run.step(1 + (size >> 9 if key in known else comparison.work(size)))
         texts = part.readable() if readable else part.decoded()
-        if run.message.size <= _CACHED:
-            known[number, readable] = texts
+        known[key] = texts if run.message.size <= _CACHED else None
     return texts
 
 

@@ -18,6 +18,7 @@ _NAMES = """
 """
 _KNOWN = frozenset(_NAMES.split())
 """Those with a decoder that works in linear time, by the names that C{codecs} has for them."""
+_OTHER_THAN_ASCII = re.compile(r"utf-(?:7|16|32)|hz|iso2022")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}\Z")
 
 
@@ -35,4 +36,6 @@ def to_utf8(data: bytes, charset: str) -> bytes | None:
         return None
     if name not in _KNOWN:
         return None
+    if data.isascii() and not _OTHER_THAN_ASCII.match(name):
+        return data
     return data.decode(name, "replace").encode("utf-8", "replace")

@@ -33,6 +33,19 @@ Compare = Callable[[Run, Sequence[bytes], Sequence[Any]], bool]
 """From the run, the values of the message and the arguments to whether they match."""
 
 
+_WORK_MAX = 2000
+_PROGRAM = 14
+"""So many bytes times instructions of a regular expression, as a power of two, are a step."""
+
+
+def work(size: int) -> int:
+    """
+    What it costs to look through so many bytes, in steps. It stops to grow at some
+    megabytes, so that a few tests of a large message are not too much for a script.
+    """
+    return min(size >> 10, _WORK_MAX)
+
+
 def match_type(use: Use) -> str:
     """The match type of a test, in lower case."""
     return use.tag_of(_MATCHES) or "is"
@@ -108,39 +121,42 @@ def build(use: Use, keys: Value, captures: bool = True) -> Compare:
     keep = captures and match in matching.CAPTURING and "variables" in use.capabilities
     if keys.constant is None:
         return _with_changing_keys(match, comparator, relation, keys, keep)
-    count = len(keys.constant)
     find = matching.matcher(match, comparator, keys.constant, relation)
+    count = len(keys.constant)
+    program = matching.size_of(match, comparator, keys.constant)
 
     def compare(run: Run, found: Sequence[bytes], values: Sequence[Any]) -> bool:
-        run.step(1 + count * (len(found) + (sum(map(len, found)) >> 10)))
-        taken = find(found)
-        if taken is None:
-            return False
-        if keep:
-            run.captures = [run.made(text) for text in taken]
-        return True
+        size = sum(map(len, found))
+        run.step(1 + count * (len(found) + work(size)) + (size * program >> _PROGRAM))
+        return _kept(run, find(found), keep)
 
     return compare
+
+
+def _kept(run: Run, taken: matching.Captures | None, keep: bool) -> bool:
+    """Whether there was a match; its variables are set."""
+    if taken is not None and keep:
+        run.captures = [run.made(text) for text in taken]
+    return taken is not None
 
 
 def _with_changing_keys(
     match: str, comparator: Comparator, relation: str, keys: Value, keep: bool
 ) -> Compare:
-    work = {"regex": 6, "matches": 8}.get(match, 10)
+    # What it costs to read the keys anew.
+    shift = 8 if match == "matches" else 10
 
     def compare(run: Run, found: Sequence[bytes], values: Sequence[Any]) -> bool:
         wanted = keys.get(values)
-        run.step(1 + len(wanted) * (len(found) + (sum(map(len, found)) >> 10)))
-        run.step(sum(map(len, wanted)) >> work)
+        size = sum(map(len, found))
+        run.step(1 + len(wanted) * (len(found) + work(size)))
+        run.step(sum(map(len, wanted)) >> shift)
         try:
+            program = matching.size_of(match, comparator, wanted)
+            run.step((program >> 2) + (size * program >> _PROGRAM))
             find = matching.matcher(match, comparator, wanted, relation)
         except ValueError as problem:
             raise run.problem(f"this pattern is wrong: {problem}") from None
-        taken = find(found)
-        if taken is None:
-            return False
-        if keep:
-            run.captures = [run.made(text) for text in taken]
-        return True
+        return _kept(run, find(found), keep)
 
     return compare

@@ -66,7 +66,7 @@ def _add(use: Use) -> Callable[[Run, Sequence[Any]], None]:
         if field.lower() in forbidden:
             return
         text = run.made(_shortened(value.get(values), _value_max(run)))
-        run.step(20)
+        run.step(20 + run.message.count)
         try:
             run.message.add(field, text, last)
         except ValueError as problem:
@@ -100,7 +100,7 @@ def _delete(use: Use) -> Callable[[Run, Sequence[Any]], None]:
         if field.lower() in kept:
             return
         found = run.message.fields(field)
-        run.step(20 + len(found))
+        run.step(20 + run.message.count)
         doomed = set(map(id, choose(run, pick(found), values)))
         run.message.delete(field, lambda each: id(each) in doomed)
 

@@ -40,10 +40,15 @@ class Field:
         return words.decode(self.raw)
 
 
+def end_of(header: bytes, start: int) -> int:
+    """Where the field that begins at a place ends: at a line end, or the end of the header."""
+    found = _NEXT_FIELD.search(header, start)
+    return found.start() if found else len(header)
+
+
 def split(header: bytes) -> list[Field]:
     """The fields of a header whose lines end in LF."""
-    if header.endswith(b"\n"):
-        header = header[:-1]
+    header = header.removesuffix(b"\n")
     if not header:
         return []
     return [Field(_name(written), written) for written in _NEXT_FIELD.split(header)]

@@ -12,6 +12,7 @@ worst, a section's length divided by the bits of a machine word.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,14 +23,17 @@ LONGEST = 16_384
 """How many characters a section with a question mark may have."""
 
 
-def decode(value: bytes) -> str:
-    """Bytes as characters; each byte that is not UTF-8 is one character."""
-    return value.decode("utf-8", "surrogateescape")
+Codec = tuple[str, str]
+"""An encoding, and what to do where it does not fit."""
+CHARACTERS: Codec = ("utf-8", "surrogateescape")
+"""UTF-8; each byte that does not belong to it is one character."""
+BYTES: Codec = ("latin-1", "strict")
+"""Each byte is one character, which is as good where no question mark counts them."""
 
 
-def encode(value: str) -> bytes:
-    """The reverse of L{decode}."""
-    return value.encode("utf-8", "surrogateescape")
+def codec_of(patterns: Iterable[bytes]) -> Codec:
+    """How to read the texts for some patterns."""
+    return CHARACTERS if any(b"?" in pattern for pattern in patterns) else BYTES
 
 
 @dataclass(frozen=True)

@@ -67,16 +67,12 @@ def _check_address(use: Use) -> None:
 
 def _parsed(run: Run, message: Message, name: bytes) -> list[list[Address]]:
     """The addresses of each field of a name; parsed once, as long as the header stays."""
-    known: dict[Any, list[list[Address]]] = run.state.setdefault("addresses", {})
-    found: Sequence[Field] = message.fields(name)
-    key = tuple(map(id, found))
-    parsed = known.get(key)
+    known: dict[Sequence[Field], list[list[Address]]] = run.state.setdefault("addresses", {})
+    found = tuple(message.fields(name))
+    parsed = known.get(found)
     if parsed is None:
         run.step(1 + (sum(len(field.written) for field in found) >> 4))
-        # The fields stay in the value, so that no other field has their id.
-        parsed = [addresses.parse(field.raw) for field in found]
-        known[key] = parsed
-        run.state.setdefault("address fields", []).append(found)
+        parsed = known[found] = [addresses.parse(field.raw) for field in found]
     return parsed
 
 

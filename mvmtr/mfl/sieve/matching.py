@@ -65,26 +65,22 @@ def _contains(comparator: Comparator, keys: Sequence[bytes]) -> Matcher:
 
 def _matches(comparator: Comparator, keys: Sequence[bytes]) -> Matcher:
     fold = _fold(comparator)
-    patterns = tuple(glob.parse(glob.decode(fold(key))) for key in keys)
+    codec = glob.codec_of(keys)
+    patterns = tuple(glob.parse(fold(key).decode(*codec)) for key in keys)
 
     def match(values: Iterable[bytes]) -> Captures | None:
         for value in values:
-            folded = glob.decode(fold(value))
+            folded = fold(value).decode(*codec)
             for pattern in patterns:
                 places = pattern.match(folded)
                 if places is not None:
-                    return _taken(pattern, places, value, folded)
+                    # What was taken, as it is written in the value where that can be told.
+                    text = value.decode(*codec)
+                    taken = pattern.captures(text if len(text) == len(folded) else folded, places)
+                    return tuple(each.encode(*codec) for each in taken)
         return None
 
     return match
-
-
-def _taken(pattern: glob.Glob, places: tuple[int, ...], value: bytes, folded: str) -> Captures:
-    """What the wildcards took, as it is written in the value itself where that can be told."""
-    text = glob.decode(value)
-    if len(text) != len(folded):
-        text = folded
-    return tuple(map(glob.encode, pattern.captures(text, places)))
 
 
 def _regex(comparator: Comparator, keys: Sequence[bytes]) -> Matcher:
@@ -154,3 +150,16 @@ def matcher(
     if match in _RELATIONAL:
         return _RELATIONAL[match](comparator, keys, relation)
     return _SIMPLE[match](comparator, keys)
+
+
+def size_of(match: str, comparator: Comparator, keys: Sequence[bytes]) -> int:
+    """
+    How large the programs of regular expressions are, which is what a byte costs at the
+    worst; for other match types 0.
+
+    @raise ValueError: when one is wrong.
+    """
+    if match != "regex":
+        return 0
+    patterns = (regex.compile_pattern(key, comparator.ignores_case) for key in keys)
+    return sum(pattern.programsize for pattern in patterns)

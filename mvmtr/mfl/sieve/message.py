@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,13 @@ from mvmtr.mfl.sieve.fields import Field
 if TYPE_CHECKING:
     from mvmtr.mfl.host import IMessageSource
 
+_COLON = re.compile(rb"[ \t]*+:")
+
 
 class Message:
     """
-    A message. The header is taken apart when something first asks for it.
+    A message. Its header stays one string: most scripts ask for a few fields, and to look
+    for those is faster than to take apart all of them.
 
     @param source: the message as it was received.
     @ivar edited: whether the header is no longer the one received.
@@ -23,8 +27,9 @@ class Message:
 
     def __init__(self, source: IMessageSource) -> None:
         self._source = source
-        self._fields: list[Field] | None = None
-        self._index: dict[bytes, list[Field]] = {}
+        self._header = source.header
+        self._lower = b""
+        self._fields: dict[bytes, Sequence[Field]] = {}
         self._values: dict[bytes, list[bytes]] = {}
         self.edited = False
 
@@ -44,43 +49,60 @@ class Message:
         """The header as it was received; lines end in LF."""
         return self._source.header
 
+    @property
+    def count(self) -> int:
+        """What an edit of the header costs, in steps: its lines, and its kilobytes."""
+        return self._header.count(b"\n") + (len(self._header) >> 10)
+
     def body(self) -> bytes:
         """The body, as it was received; lines end in LF."""
         return self._source.body()
 
     def header(self) -> bytes:
         """The header with its edits; lines end in LF."""
-        if not self.edited:
-            return self._source.header
-        return b"".join(field.written + b"\n" for field in self._all())
+        return self._header
 
-    def _all(self) -> list[Field]:
-        if self._fields is None:
-            self._fields = fields.split(self._source.header)
-            self._reindex()
-        return self._fields
-
-    def _reindex(self) -> None:
-        self._values = {}
-        self._index = index = {}
-        for field in self._fields or ():
-            index.setdefault(field.name.lower(), []).append(field)
-        index.pop(b"", None)
+    def _places(self, name: bytes) -> list[tuple[int, int]]:
+        """Where the fields of a name, in lower case, begin and end."""
+        if not fields.is_name(name):
+            return []
+        if not self._lower:
+            # With a line end before it, so that the first field is like the others.
+            self._lower = b"\n" + self._header.lower()
+        found = []
+        lower, wanted = self._lower, b"\n" + name
+        at = lower.find(wanted)
+        while at >= 0:
+            behind = at + len(wanted)
+            if _COLON.match(lower, behind):
+                behind = fields.end_of(self._header, at)
+                found.append((at, behind))
+            at = lower.find(wanted, behind)
+        return found
 
     def fields(self, name: bytes) -> Sequence[Field]:
         """The fields of a name, in order."""
-        if self._fields is None:
-            self._all()
-        return self._index.get(name.lower(), ())
+        name = name.lower()
+        found = self._fields.get(name)
+        if found is None:
+            header = self._header
+            found = tuple(Field(name, header[start:end]) for start, end in self._places(name))
+            self._fields[name] = found
+        return found
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of the fields of a name: unfolded, trimmed, in UTF-8."""
         name = name.lower()
         known = self._values.get(name)
         if known is None:
-            found = [field.value for field in self.fields(name)]
-            known = self._values[name] = found
+            known = self._values[name] = [field.value for field in self.fields(name)]
         return known
+
+    def _change(self, header: bytes) -> None:
+        self._header = header
+        self._lower = b""
+        self._fields, self._values = {}, {}
+        self.edited = True
 
     def add(self, name: bytes, value: bytes, last: bool = True) -> None:
         """
@@ -88,10 +110,15 @@ class Message:
 
         @raise ValueError: when it would be no header field.
         """
-        field = fields.make(name, value)
-        everything = self._all()
-        everything.insert(len(everything) if last else 0, field)
-        self._changed()
+        written = fields.make(name, value).written + b"\n"
+        header = self._header
+        if header and not header.endswith(b"\n"):
+            header += b"\n"
+        # What continues no field at the top would otherwise continue the new one.
+        place = fields.end_of(header, 0) + 1 if header[:1] in (b" ", b"\t") else 0
+        if last:
+            place = len(header)
+        self._change(header[:place] + written + header[place:])
 
     def delete(self, name: bytes, wanted: Callable[[Field], bool] | None = None) -> int:
         """
@@ -100,13 +127,14 @@ class Message:
         @param wanted: which of them; all by default.
         @return: how many there were.
         """
-        doomed = [field for field in self.fields(name) if wanted is None or wanted(field)]
-        if doomed:
-            gone = set(map(id, doomed))
-            self._fields = [field for field in self._all() if id(field) not in gone]
-            self._changed()
-        return len(doomed)
-
-    def _changed(self) -> None:
-        self.edited = True
-        self._reindex()
+        kept: list[bytes] = []
+        done = deleted = 0
+        places = self._places(name.lower())
+        for (start, end), field in zip(places, self.fields(name), strict=True):
+            if wanted is None or wanted(field):
+                kept.append(self._header[done:start])
+                done = end + 1
+                deleted += 1
+        if deleted:
+            self._change(b"".join(kept) + self._header[done:])
+        return deleted

@@ -21,7 +21,6 @@ _TYPE = re.compile(rb"\s*([^\s/;()<>@,:\\\"]+)\s*/\s*([^\s/;()<>@,:\\\"]+)")
 _PARAMETER = re.compile(
     rb';\s*([^\s=;"]{1,60})\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]+))', re.DOTALL
 )
-_SOFT_BREAK = re.compile(rb"=[ \t]*\r?\n")
 _PLAIN = ("text", "plain")
 
 
@@ -53,7 +52,7 @@ class Part:
         if self.encoding == "base64":
             text = words.unbase64(text)
         elif self.encoding == "quoted-printable":
-            text = words.unquote(_SOFT_BREAK.sub(b"", text))
+            text = words.unquote(text)
         if self.type != "text":
             return text
         text = text.replace(b"\r\n", b"\n")

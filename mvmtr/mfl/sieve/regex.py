@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import re2
+    import re2  # type: ignore[import-untyped]
 
-_MEMORY = 2 << 20
+_MEMORY = 1 << 20
 """How many bytes one compiled pattern may take."""
 
 
@@ -36,7 +36,7 @@ def _options(pattern: bytes, ignores_case: bool) -> re2.Options:
     return options
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def compile_pattern(pattern: bytes, ignores_case: bool) -> Any:
     """
     A compiled pattern.

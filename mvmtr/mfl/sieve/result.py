@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mvmtr.mfl.errors import NOWHERE, Place
 from mvmtr.mfl.runtime import Verdict
+from mvmtr.mfl.sieve import addresses
 
 if TYPE_CHECKING:
     from mvmtr.mfl.runtime import Run
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 REDIRECTS_MAX = 4
 ACTIONS_MAX = 32
 _REPLY_MAX = 400
+_STATUS = re.compile(rb"5\.[0-9]{1,3}\.[0-9]{1,3} ")
 _NOT_PRINTABLE = re.compile(rb"[^ -~]+")
 
 
@@ -30,12 +32,14 @@ class Action:
     @ivar text: an address for C{redirect}, a text for C{reject}.
     @ivar copy: whether the implicit keep stays.
     @ivar place: the command that asked for it.
+    @ivar header: the header as it stood then; C{None} as long as it was not edited.
     """
 
     name: str
     text: bytes = b""
     copy: bool = False
     place: Place = NOWHERE
+    header: bytes | None = None
 
     @property
     def delivers(self) -> bool:
@@ -71,7 +75,7 @@ class Result:
             return
         if len(self.actions) >= actions_max:
             raise Conflict(f"more than {actions_max} actions")
-        if action.name == "redirect" and len(self.redirects) >= redirects_max:
+        if action.name == "redirect" and self._count("redirect") >= redirects_max:
             raise Conflict(f"more than {redirects_max} redirects")
         self.actions.append(action)
 
@@ -82,6 +86,9 @@ class Result:
             if other.delivers:
                 raise Conflict(f"what is rejected can't be delivered by {other.name} as well")
 
+    def _count(self, name: str) -> int:
+        return sum(action.name == name for action in self.actions)
+
     @property
     def rejected(self) -> Action | None:
         """The rejection, if there is one."""
@@ -89,8 +96,9 @@ class Result:
 
     @property
     def redirects(self) -> tuple[bytes, ...]:
-        """The addresses to which the message goes too."""
-        return tuple(action.text for action in self.actions if action.name == "redirect")
+        """The addresses to which the message goes too, as an envelope has them: quotes off."""
+        found = (addresses.parse(each.text) for each in self.actions if each.name == "redirect")
+        return tuple(b"@".join((each.local or b"", each.domain or b"")) for (each,) in found)
 
     @property
     def kept(self) -> bool:
@@ -104,14 +112,15 @@ class Result:
         """
         rejected = self.rejected
         if rejected is not None:
-            return Verdict("reject", 550, b"5.7.1 " + _reply(rejected.text), rejected.place)
-        if self.kept or self.redirects:
+            return Verdict("reject", 550, _reply(rejected.text), rejected.place)
+        if self.kept or self._count("redirect"):
             return None
         discard = next((action for action in self.actions if action.name == "discard"), None)
         return Verdict("discard", 250, b"", discard.place) if discard else None
 
 
 def _reply(text: bytes) -> bytes:
-    """A text as one line of a reply: printable ASCII."""
+    """A text as one line of a reply: printable ASCII behind an enhanced status code."""
     line = b" ".join(text.split()) or b"message refused"
-    return _NOT_PRINTABLE.sub(b"?", line)[:_REPLY_MAX]
+    line = _NOT_PRINTABLE.sub(b"?", line)[:_REPLY_MAX]
+    return line if _STATUS.match(line) else b"5.7.1 " + line

@@ -66,10 +66,15 @@ def _number(text: bytes) -> float | None:
     return float(found.group()) if found else None
 
 
+def _setting(scale: Scale, name: bytes, settings: Settings) -> bytes | None:
+    """A setting that has a longer name in some versions of Dovecot."""
+    return settings(scale.prefix + name) or settings(scale.prefix + b"score_" + name)
+
+
 def _ratio(scale: Scale, kind: bytes, status: bytes, settings: Settings, values: Values) -> float:
     """How much of the highest score a message has; negative when that can't be told."""
-    where = settings(scale.prefix + b"max_header")
-    limit = _read(where, values) if where else settings(scale.prefix + b"max_value")
+    where = _setting(scale, b"max_header", settings)
+    limit = _read(where, values) if where else _setting(scale, b"max_value", settings)
     highest = _number(limit) if limit else None
     score = float(len(status.strip())) if kind == b"strlen" else _number(status)
     if highest is None or highest <= 0 or score is None:

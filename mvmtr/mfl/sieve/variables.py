@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,8 +15,19 @@ MODIFIER = "modifier"
 QUOTING = "quoting"
 """The group of those that quote."""
 
-_WILDCARD = re.compile(rb"([*?\\])")
-_REGEX_SIGN = re.compile(rb"([][\\.^$*+?(){}|])")
+_WILDCARDS = (b"\\", b"*", b"?")
+_REGEX_SIGNS = tuple(bytes((sign,)) for sign in rb"\.^$*+?()[]{}|")
+
+
+def _quoting(signs: tuple[bytes, ...]) -> Callable[[bytes], bytes]:
+    """A function that sets a backslash before some signs, of which it is the first."""
+
+    def quote(value: bytes) -> bytes:
+        for sign in signs:
+            value = value.replace(sign, b"\\" + sign)
+        return value
+
+    return quote
 
 
 def _length(value: bytes) -> bytes:
@@ -38,8 +48,8 @@ _MODIFIERS: dict[str, Callable[[bytes], bytes]] = {
     "upper": bytes.upper,
     "lowerfirst": _lower_first,
     "upperfirst": _upper_first,
-    "quotewildcard": lambda value: _WILDCARD.sub(rb"\\\1", value),
-    "quoteregex": lambda value: _REGEX_SIGN.sub(rb"\\\1", value),
+    "quotewildcard": _quoting(_WILDCARDS),
+    "quoteregex": _quoting(_REGEX_SIGNS),
     "length": _length,
 }
 """In the order in which they are applied: the higher precedence first."""

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from mvmtr.mfl.sieve.charsets import to_utf8
 
 _WORD = re.compile(rb"=\?([^?\s*=]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\n]{0,1000})\?=")
-_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
-_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_NOT_BASE64 = bytes(
+    sorted(
+        set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+    )
+)
 _LONGEST = 128 << 10
 """A longer value is taken as it is."""
 _PIECE = 42
@@ -19,13 +22,13 @@ _PIECE = 42
 
 
 def unquote(data: bytes) -> bytes:
-    """C{=XX} replaced by the byte that it means; anything else stays."""
-    return _HEX.sub(lambda found: bytes((int(found[1], 16),)), data)
+    """What quoted-printable means; what is wrong in it stays."""
+    return binascii.a2b_qp(data)
 
 
 def unbase64(data: bytes) -> bytes:
     """What base64 means, without minding what does not belong into it."""
-    digits = _BASE64.sub(b"", data.partition(b"=")[0] if data.count(b"=") < 3 else data)
+    digits = data.translate(None, _NOT_BASE64)
     whole = len(digits) - (len(digits) % 4 == 1)
     return binascii.a2b_base64(digits[:whole] + b"=" * (-whole % 4))
 
