@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from mvmtr.mfl import tree
-from mvmtr.mfl.errors import Place, Problem, did_you_mean
+from mvmtr.mfl.errors import PROBLEMS_MAX, Place, Problem, did_you_mean
 from mvmtr.mfl.scope import Demand, Facts, FunctionInfo, Source, Variable
 from mvmtr.mfl.specs import Needs, Registry
 
@@ -49,13 +49,15 @@ class CheckBase:
         same = (each for each in self.facts.sources if each.name == place.file)
         return next(same, self.source)
 
-    def unknown(self, what: str, name: str, place: Place, *known: object) -> None:
+    def unknown(self, what: str, name: str, place: Place, *known: Iterable[str]) -> None:
         """Report a name that there is not, unless what declares it could not be read."""
         parsed = self.source.parsed
         if name in parsed.unsure or parsed.lexer.doubtful is not None:
             return
-        names = [each for group in known for each in group]  # type: ignore[attr-defined]
-        self.report(f"there is no {what} {name}{did_you_mean(name, names)}", place)
+        names = (each for group in known for each in group)
+        # Looking for a hint takes long; of a file with so many problems nobody reads them all.
+        hint = did_you_mean(name, names) if len(self.problems) < PROBLEMS_MAX else ""
+        self.report(f"there is no {what} {name}{hint}", place)
 
     @contextmanager
     def scope(self) -> Iterator[None]:
