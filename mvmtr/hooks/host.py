@@ -10,11 +10,12 @@ from typing import Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mvmtr import __version__
 from mvmtr.hooks.lookups import Lookups
 from mvmtr.hooks.message import StoredMessage
 from mvmtr.log import Record
 from mvmtr.mfl.errors import Place
-from mvmtr.mfl.host import IHost
+from mvmtr.mfl.host import Host, IHost
 from mvmtr.session import Session, Stage
 from mvmtr.settings import Settings
 
@@ -104,6 +105,7 @@ class SessionHost:
             b"phase": b"pre",
             b"remote-host": self.remote_host or b"[" + self.remote_ip + b"]",
             b"remote-ip": self.remote_ip,
+            b"version": __version__.encode(),
         }
         return items.get(item)
 
@@ -128,11 +130,11 @@ class SessionHost:
 
     def dns(self, kind: str, name: bytes) -> Any:
         """See L{Lookups.dns}."""
-        return self._lookups.dns(kind, name)
+        return self._lookups.dns(self._session.settings, kind, name)
 
     def dnsbl(self, zone: bytes) -> Any:
         """See L{Lookups.dnsbl}."""
-        return self._lookups.dnsbl(zone, self.remote_ip)
+        return self._lookups.dnsbl(self._session.settings, zone, self.remote_ip)
 
     def cdb(self, file: bytes, key: bytes) -> Any:
         """See L{Lookups.cdb}."""
@@ -149,6 +151,22 @@ class SessionHost:
     def authentication(self, kind: str) -> bytes:
         """SPF, DKIM and DMARC are not looked at."""
         return b"none"
+
+
+class StartHost(Host):
+    """What stands outside of functions runs before there is any session."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def control(self, name: bytes) -> bytes | None:
+        """The value of a control as text, before this file."""
+        return control_text(self._settings, name.decode("ascii", "replace"))
+
+    def log(self, text: bytes, place: Place) -> None:
+        """One line, with the line of the file."""
+        log.info("{record}", record=Record(event="mfl", place=str(place), text=text))
 
 
 def control_text(settings: Settings, name: str) -> bytes | None:

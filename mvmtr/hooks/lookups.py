@@ -11,6 +11,7 @@ from typing import Any
 
 from mvmtr.compat.cdb import Cdb
 from mvmtr.domains import address_of, listed_name
+from mvmtr.settings import Settings
 
 OPEN_MAX = 64
 """Files that are kept open or in memory."""
@@ -34,12 +35,11 @@ class Lookups:
     Files are kept open, or in memory, until they are edited.
 
     @param folder: names of files are relative to it.
-    @param resolver: gives what asks the DNS.
     """
 
-    def __init__(self, folder: str, resolver: Callable[[], Any]) -> None:
+    def __init__(self, folder: str, reactor: Any) -> None:
         self._folder = os.fsencode(folder)
-        self._resolver = resolver
+        self._reactor = reactor
         self._files: OrderedDict[bytes, tuple[Stamp, Any]] = OrderedDict()
 
     def cdb(self, file: bytes, key: bytes) -> bytes | None:
@@ -72,7 +72,7 @@ class Lookups:
             self._files.popitem(last=False)
         return known[1]
 
-    async def dns(self, kind: str, name: bytes) -> Sequence[bytes]:
+    async def dns(self, settings: Settings, kind: str, name: bytes) -> Sequence[bytes]:
         """
         Records of a name, or the names of an address; empty when there are none.
 
@@ -84,9 +84,9 @@ class Lookups:
             if address is None:
                 return ()
             name = address.reverse_pointer.encode()
-        return await self._ask(_KINDS[kind], name)
+        return await self._ask(settings, _KINDS[kind], name)
 
-    async def dnsbl(self, zone: bytes, ip: bytes) -> bytes:
+    async def dnsbl(self, settings: Settings, zone: bytes, ip: bytes) -> bytes:
         """
         What a list says about an address; empty when it is not on it.
 
@@ -96,21 +96,26 @@ class Lookups:
         if address is None:
             return b""
         found = await self._ask(
-            ("lookupAddress",), b"%s.%s" % (listed_name(address).encode(), zone)
+            settings, ("lookupAddress",), b"%s.%s" % (listed_name(address).encode(), zone)
         )
         return found[0] if found else b""
 
-    async def _ask(self, methods: Sequence[str], name: bytes) -> Sequence[bytes]:
+    async def _ask(
+        self, settings: Settings, methods: Sequence[str], name: bytes
+    ) -> Sequence[bytes]:
         from twisted.names.error import DNSNameError
 
+        from mvmtr.resolver import resolver_for, trouble
+
+        resolver = resolver_for(settings.smtp_server_dns, self._reactor)
         found: list[bytes] = []
         for method in methods:
             try:
-                answers, _, _ = await getattr(self._resolver(), method)(name)
+                answers, _, _ = await getattr(resolver, method)(name)
             except DNSNameError:
                 return ()
             except Exception as error:
-                raise LookupFailed(f"the DNS does not answer about {name!r}: {error}") from error
+                raise LookupFailed(f"the DNS about {name!r}: {trouble(error)}") from error
             found += _texts(answers)
         return found
 
@@ -118,19 +123,17 @@ class Lookups:
 def _texts(answers: Sequence[Any]) -> list[bytes]:
     from twisted.names import dns
 
-    payloads: list[Any] = [record.payload for record in answers]
-    exchanges = [each for each in payloads if isinstance(each, dns.Record_MX)]
-    exchanges.sort(key=lambda each: each.preference)
-    texts = [each.name.name for each in exchanges]
-    for each in payloads:
-        if isinstance(each, dns.Record_A):
-            texts.append(each.dottedQuad().encode())
-        elif isinstance(each, dns.Record_AAAA):
-            texts.append(inet_ntop(AF_INET6, each.address).encode())
-        elif isinstance(each, dns.Record_TXT):
-            texts.append(b"".join(each.data))
-        elif isinstance(each, dns.Record_PTR):
-            texts.append(each.name.name)
+    texts: list[bytes] = []
+    for each in sorted(answers, key=lambda each: getattr(each.payload, "preference", 0)):
+        payload: Any = each.payload
+        if isinstance(payload, dns.Record_A):
+            texts.append(payload.dottedQuad().encode())
+        elif isinstance(payload, dns.Record_AAAA):
+            texts.append(inet_ntop(AF_INET6, payload.address).encode())
+        elif isinstance(payload, dns.Record_TXT):
+            texts.append(b"".join(payload.data))
+        elif isinstance(payload, (dns.Record_MX, dns.Record_PTR)):
+            texts.append(payload.name.name)  # type: ignore[union-attr]
     return texts
 
 

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mvmtr.hooks.controls import specs, values_of
-from mvmtr.hooks.host import SessionHost
+from mvmtr.hooks.host import SessionHost, StartHost
 from mvmtr.hooks.lookups import Lookups
 from mvmtr.hooks.message import put_header
 from mvmtr.interfaces import ICheck
@@ -23,7 +23,7 @@ from mvmtr.settings import Settings
 
 log = Logger()
 
-_KINDS: dict[str, type[Verdict]] = {
+_KINDS: dict[str, Callable[..., Verdict]] = {
     "accept": Accept,
     "reject": Reject,
     "defer": Defer,
@@ -39,7 +39,7 @@ class StartFile:
     A startup file, and the check that its hooks are.
 
     @param path: the file.
-    @param resolver: gives what asks the DNS.
+    @param settings: those that hold before it is read.
     @ivar values: the controls that it sets.
     @ivar origins: for each of them, file and line.
     @ivar paths: all files that were read.
@@ -48,9 +48,11 @@ class StartFile:
 
     name = "mfl"
 
-    def __init__(self, path: str, resolver: Callable[[], Any]) -> None:
-        self._program = read(path, controls=specs())
-        self._lookups = Lookups(os.path.dirname(os.path.abspath(path)), resolver)
+    def __init__(self, path: str, settings: Settings, reactor: Any) -> None:
+        self._program = read(
+            path, controls=specs(), host=StartHost(settings), limits=limits_of(settings)
+        )
+        self._lookups = Lookups(os.path.dirname(os.path.abspath(path)), reactor)
         self._sessions: WeakKeyDictionary[Session, tuple[SessionHost, list[Any]]] = (
             WeakKeyDictionary()
         )
@@ -117,8 +119,10 @@ def _verdict_of(outcome: Outcome) -> Verdict | None:
     if said is None:
         return None
     kind = _KINDS[said.kind]
-    text = said.text.decode("utf-8", "replace") or kind.text
-    return kind(said.code, text, f"{said.place.file}:{said.place.line}")
+    reason = f"{said.place.file}:{said.place.line}"
+    if not said.text:
+        return kind(said.code, reason=reason)
+    return kind(said.code, said.text.decode("utf-8", "replace"), reason)
 
 
 def _failed(error: RunError) -> Verdict:

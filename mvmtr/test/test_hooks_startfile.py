@@ -9,8 +9,10 @@ from twisted.names import dns
 from twisted.names.error import DNSNameError, DNSServerError
 from twisted.trial.unittest import SynchronousTestCase
 
+from mvmtr import resolver as resolver_module
 from mvmtr.hooks.startfile import StartFile
 from mvmtr.mfl.errors import MflErrors
+from mvmtr.settings import Settings
 from mvmtr.test.stand_ins import MAIL, RCPT, Takes, conversation, talk_with
 from mvmtr.test.support import folder
 
@@ -40,7 +42,9 @@ class HookTests(SynchronousTestCase):
         path = folder(self) / "mvmtr.mfl"
         path.write_text(text)
         self.path = str(path)
-        return StartFile(self.path, lambda: resolver)
+        if resolver is not None:
+            self.patch(resolver_module, "resolver_for", lambda server, reactor: resolver)
+        return StartFile(self.path, Settings(), None)
 
     def talk(self, text, resolver=None, **settings):
         self.queue = Takes()
@@ -196,7 +200,7 @@ class ControlTests(SynchronousTestCase):
     def start(self, text):
         path = folder(self) / "mvmtr.mfl"
         path.write_text(text)
-        return StartFile(str(path), lambda: None)
+        return StartFile(str(path), Settings(), None)
 
     def test_values_are_those_of_the_table_of_controls(self):
         start = self.start(
