@@ -151,7 +151,7 @@ def main(arguments: list[str]) -> int:
     """
     options = Options()
     options.parseOptions(file_last(arguments))
-    errors = []
+    errors: list[str] = []
     has_tls = True
     try:
         assembly = Assembly(options.sources(), Clock(), NoQueue())
