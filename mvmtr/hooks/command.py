@@ -125,9 +125,9 @@ def what_is_logged() -> Iterator[list[str]]:
     def observe(event: LogEvent) -> None:
         record = event.get("record", {})
         if record.get("event") == "mfl":
-            lines.append(f"log {record['place']}: {text_of(record['text'])}")
-        elif event.get("log_namespace", "").startswith("mvmtr.hooks"):
-            lines.append(f"error {event.get('error')}")
+            kind = "error" if "error" in record else "log"
+            text = record.get("text", record.get("error"))
+            lines.append(f"{kind} {record['place']}: {text_of(text)}")
 
     globalLogPublisher.addObserver(observe)
     try:

@@ -25,15 +25,15 @@ log = Logger()
 @implementer(IHost)
 class SessionHost:
     """
-    One session, for as long as it lasts.
+    One session, for one hook.
 
+    @param stage: the stage at which code runs.
     @param lookups: answers what is not in the session.
-    @ivar stage: the stage at which code runs.
     """
 
-    def __init__(self, session: Session, lookups: Lookups) -> None:
-        self.stage = Stage.CONNECT
+    def __init__(self, session: Session, stage: Stage, lookups: Lookups) -> None:
         self._session = session
+        self._stage = stage
         self._lookups = lookups
         self._message: StoredMessage | None = None
 
@@ -84,9 +84,7 @@ class SessionHost:
     def message(self) -> StoredMessage | None:
         """The message, once it is whole."""
         transaction = self._session.transaction
-        if self.stage is not Stage.MESSAGE or transaction is None:
-            self._message = None
-        elif self._message is None or self._message.transaction is not transaction:
+        if self._message is None and self._stage is Stage.MESSAGE and transaction is not None:
             limit = self._session.settings.smtp_server_mfl_memory
             self._message = StoredMessage(transaction, limit)
         return self._message

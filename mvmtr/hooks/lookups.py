@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from socket import AF_INET6, inet_ntop
 from typing import Any
 
+from twisted.internet.defer import CancelledError
+
 from mvmtr.compat.cdb import Cdb
 from mvmtr.domains import address_of, listed_name
 from mvmtr.settings import Settings
@@ -114,6 +116,8 @@ class Lookups:
                 answers, _, _ = await getattr(resolver, method)(name)
             except DNSNameError:
                 return ()
+            except CancelledError:
+                raise LookupFailed(f"the DNS about {name!r}: no answer in time") from None
             except Exception as error:
                 raise LookupFailed(f"the DNS about {name!r}: {trouble(error)}") from error
             found += _texts(answers)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -17,6 +18,7 @@ HEADER_MAX = 1 << 20
 """Bytes of a header that hooks see; what is longer is no header of a message, but an attack."""
 
 _PIECE = 1 << 16
+_WHOLE_FIELDS = re.compile(rb".*\n(?=[^ \t])", re.DOTALL)
 
 
 @implementer(IMessageSource)
@@ -25,7 +27,6 @@ class StoredMessage:
     Reads from the file that holds the message, and only as much as is asked for.
 
     @param body_max: bytes of the body that hooks see.
-    @ivar begin_of_body: where the body begins in the file, once the header was read.
     """
 
     def __init__(self, transaction: Transaction, body_max: int) -> None:
@@ -35,20 +36,26 @@ class StoredMessage:
         self._body_max = body_max
         self._header: bytes | None = None
         self._size: int | None = None
-        self.begin_of_body = 0
+        self._begin_of_body = 0
 
     @property
     def header(self) -> bytes:
-        """The lines up to the empty one."""
+        """The lines up to the empty one; of a header that is too long, the first fields."""
         if self._header is None:
             self._file.seek(0)
-            self._header, self.begin_of_body = header_of(self._file.read(HEADER_MAX))
+            data = self._file.read(HEADER_MAX)
+            header, self._begin_of_body = header_of(data)
+            if len(header) == HEADER_MAX:
+                whole = _WHOLE_FIELDS.match(data)
+                header = whole[0] if whole else b""
+                self._begin_of_body = len(header)
+            self._header = header
         return self._header
 
     def body(self) -> bytes:
         """What comes after the empty line."""
         _read_first = self.header
-        self._file.seek(self.begin_of_body)
+        self._file.seek(self._begin_of_body)
         return self._file.read(self._body_max)
 
     @property
@@ -75,22 +82,22 @@ def header_of(data: bytes) -> tuple[bytes, int]:
 
 
 def put_header(
-    transaction: Transaction, header: bytes, begin_of_body: int, settings: Settings
+    transaction: Transaction, stored: StoredMessage, header: bytes, settings: Settings
 ) -> None:
     """
     Exchange the header of a message.
 
-    @param begin_of_body: where the body begins in the message as it is.
+    @param stored: the message as it is.
     @raise OSError: when there is no room; the message is as it was then.
     """
     old = transaction.body
     assert old is not None
-    old.seek(begin_of_body)
+    old.seek(len(stored.header))
     new = SpooledTemporaryFile(
         settings.smtp_server_bodycache or 1, dir=settings.smtp_server_spool or None
     )
     try:
-        new.write(header + b"\n")
+        new.write(header)
         shutil.copyfileobj(old, new, _PIECE)
     except OSError:
         new.close()

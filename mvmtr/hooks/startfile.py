@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -16,9 +17,20 @@ from mvmtr.hooks.host import SessionHost, StartHost
 from mvmtr.hooks.lookups import Lookups
 from mvmtr.hooks.message import put_header
 from mvmtr.interfaces import ICheck
+from mvmtr.log import Record
 from mvmtr.mfl.errors import RunError
 from mvmtr.mfl.program import Limits, Outcome, read
-from mvmtr.session import Accept, Defer, Discard, Reject, Session, Stage, Verdict
+from mvmtr.mfl.sieve.result import Result
+from mvmtr.session import (
+    Accept,
+    Defer,
+    Discard,
+    Reject,
+    Session,
+    Stage,
+    Transaction,
+    Verdict,
+)
 from mvmtr.settings import Settings
 
 log = Logger()
@@ -53,55 +65,64 @@ class StartFile:
             path, controls=specs(), host=StartHost(settings), limits=limits_of(settings)
         )
         self._lookups = Lookups(os.path.dirname(os.path.abspath(path)), reactor)
-        self._sessions: WeakKeyDictionary[Session, tuple[SessionHost, list[Any]]] = (
-            WeakKeyDictionary()
-        )
+        self._reactor = reactor
+        self._globals: WeakKeyDictionary[Session, list[Any]] = WeakKeyDictionary()
         self.stages = frozenset(Stage(hook) for hook in self._program.hooks)
         self.values, self.origins = values_of(self._program.controls)
         self.paths = self._program.files
 
     def check(self, session: Session, stage: Stage, argument: bytes) -> Any:
         """See L{ICheck}."""
-        if session not in self._sessions:
-            self._sessions[session] = (
-                SessionHost(session, self._lookups),
-                self._program.globals(),
-            )
-        host, values = self._sessions[session]
-        host.stage = stage
+        host = SessionHost(session, stage, self._lookups)
+        values = self._globals.setdefault(session, self._program.globals())
         arguments = [argument] if stage in _WITH_ARGUMENT else []
         limits = limits_of(session.settings)
         try:
             outcome = self._program.call(stage, arguments, host, limits, values)
         except RunError as error:
-            return _failed(error)
+            return _failed(session, error)
         if isinstance(outcome, Outcome):
-            return self._done(session, host, outcome)
-        return self._later(session, host, outcome)
+            return _done(session, host, outcome)
+        return self._later(session, host, outcome, limits.seconds)
 
     async def _later(
-        self, session: Session, host: SessionHost, outcome: Awaitable[Outcome]
+        self, session: Session, host: SessionHost, outcome: Awaitable[Outcome], seconds: float
     ) -> Verdict | None:
+        answer = Deferred.fromCoroutine(_awaited(outcome)).addTimeout(seconds, self._reactor)
         try:
-            return self._done(session, host, await outcome)
+            return _done(session, host, await answer)
         except RunError as error:
-            return _failed(error)
+            return _failed(session, error)
 
-    def _done(self, session: Session, host: SessionHost, outcome: Outcome) -> Verdict | None:
-        verdict = _verdict_of(outcome)
-        transaction = session.transaction
-        if transaction is None or isinstance(verdict, (Reject, Defer, Discard)):
-            return verdict
-        if outcome.result is not None:
-            for recipient in outcome.result.redirects:
-                transaction.recipients.append(recipient)
-                transaction.recipient_parameters.append({})
-        stored = host.message
-        if stored is not None and outcome.message is not None:
-            header = outcome.message.header()
-            if header != stored.header:
-                put_header(transaction, header, stored.begin_of_body, session.settings)
+
+async def _awaited(outcome: Awaitable[Outcome]) -> Outcome:
+    return await outcome
+
+
+def _done(session: Session, host: SessionHost, outcome: Outcome) -> Verdict | None:
+    verdict = _verdict_of(outcome)
+    transaction = session.transaction
+    if transaction is None or isinstance(verdict, (Reject, Defer, Discard)):
         return verdict
+    if outcome.result is not None:
+        _redirect(transaction, outcome.result)
+    stored = host.message
+    if stored is not None and outcome.message is not None:
+        header = outcome.message.header()
+        if header != stored.header:
+            put_header(transaction, stored, header, session.settings)
+    return verdict
+
+
+def _redirect(transaction: Transaction, result: Result) -> None:
+    """Add to the recipients. Where the message is discarded as well, only those get it."""
+    if result.discarded:
+        transaction.discarded += transaction.recipients
+        transaction.recipients, transaction.recipient_parameters = [], []
+    for recipient in result.redirects:
+        if recipient not in transaction.recipients:
+            transaction.recipients.append(recipient)
+            transaction.recipient_parameters.append({})
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -125,6 +146,13 @@ def _verdict_of(outcome: Outcome) -> Verdict | None:
     return kind(said.code, said.text.decode("utf-8", "replace"), reason)
 
 
-def _failed(error: RunError) -> Verdict:
-    log.error("{error}", error=str(error))
+def _failed(session: Session, error: RunError) -> Verdict:
+    record = Record(
+        event="mfl",
+        session=session.id,
+        client=session.connection.remote_ip or b"unknown",
+        place=str(error.place),
+        error=error.message,
+    )
+    log.error("{record}", record=record)
     return Defer(451, "4.3.0 local error in processing", reason=str(error))

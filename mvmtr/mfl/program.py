@@ -113,7 +113,7 @@ class Program:
         if self._functions[name].waits:
             return self._call_later(name, run, arguments)
         try:
-            return self._outcome(run, self.execute(name, run, arguments))
+            return self._outcome(name, run, self.execute(name, run, arguments))
         finally:
             self._bound(run)
 
@@ -164,7 +164,7 @@ class Program:
 
     async def _call_later(self, name: str, run: Run, arguments: Sequence[bytes]) -> Outcome:
         try:
-            return self._outcome(run, await self.execute(name, run, arguments))
+            return self._outcome(name, run, await self.execute(name, run, arguments))
         finally:
             self._bound(run)
 
@@ -174,12 +174,13 @@ class Program:
             run.globals[:] = self._initial
             raise LimitReached(f"more than {run.limits.memory} bytes in global variables")
 
-    def _outcome(self, run: Run, answer: Any) -> Outcome:
+    def _outcome(self, name: str, run: Run, answer: Any) -> Outcome:
         verdict: Verdict | None = None
         if isinstance(answer, Verdict):
             verdict = answer
         elif answer != 0:
-            raise RunError(f"a hook returned {answer}; only 0 or a verdict make sense")
+            place = self._functions[name].place
+            raise RunError(f"a hook returned {answer}; only 0 or a verdict make sense", place)
         elif run.acted is not None:
             verdict = run.acted.verdict(run)
         return Outcome(verdict, run.edited, run.acted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.names import dns
 from twisted.names.error import DNSNameError, DNSServerError
 from twisted.trial.unittest import SynchronousTestCase
@@ -44,7 +45,7 @@ class HookTests(SynchronousTestCase):
         self.path = str(path)
         if resolver is not None:
             self.patch(resolver_module, "resolver_for", lambda server, reactor: resolver)
-        return StartFile(self.path, Settings(), None)
+        return StartFile(self.path, Settings(), Clock())
 
     def talk(self, text, resolver=None, **settings):
         self.queue = Takes()
@@ -120,7 +121,7 @@ class HookTests(SynchronousTestCase):
         talk = self.talk(text)
         self.assertEqual(talk.codes + talk.send(MAIL, MAIL, MAIL), [220, 250, 250, 550])
         check = talk.receiver.configuration.policy.checks[0]
-        self.assertEqual(len(check._sessions), 1)
+        self.assertEqual(len(check._globals), 1)
 
     def test_notes_live_as_long_as_the_transaction(self):
         text = (

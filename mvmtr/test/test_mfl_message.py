@@ -105,7 +105,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_a_field_is_added_before_or_after_all_others(self) -> None:
         found = message()
-        found.add(b"X-Tag", b"last")
+        found.add(b"X-Tag", b"last", last=True)
         found.add(b"X-Tag", b"first", last=False)
         self.assertEqual(found.values(b"x-tag"), [b"first", b"last"])
         self.assertTrue(found.header().startswith(b"X-Tag: first\nReceived: from a\n\tby b"))
@@ -128,7 +128,7 @@ class MessageTests(SynchronousTestCase):
     def test_the_last_field_may_lack_its_line_end(self) -> None:
         for text in (b"A: 1\nB: 2", b"A: 1\nB: 2\n"):
             found = message(text)
-            found.add(b"C", b"3")
+            found.add(b"C", b"3", last=True)
             self.assertEqual(found.header(), b"A: 1\nB: 2\nC: 3\n")
             found.delete(b"c")
             found.delete(b"b")
@@ -144,7 +144,7 @@ class MessageTests(SynchronousTestCase):
     def test_an_edit_is_seen_at_once(self) -> None:
         found = message(b"A: 1\n\n")
         self.assertEqual(found.values(b"a"), [b"1"])
-        found.add(b"A", b"2")
+        found.add(b"A", b"2", last=True)
         self.assertEqual(found.values(b"a"), [b"1", b"2"])
         self.assertEqual(found.count, 2)
 
@@ -178,5 +178,5 @@ class MessageTests(SynchronousTestCase):
         found = message(b"\nabc\n")
         self.assertEqual(found.header(), b"")
         self.assertEqual(found.body(), b"abc\n")
-        found.add(b"A", b"b")
+        found.add(b"A", b"b", last=True)
         self.assertEqual(found.header(), b"A: b\n")

@@ -40,7 +40,7 @@ def add_header(run: Run, name: bytes, value: bytes) -> None:
     """Put a field at the top of the header."""
     _edit(run)
     try:
-        run.message.add(name, run.made(value))
+        run.message.add(name, run.made(value), last=False)
     except ValueError as error:
         raise RunError(str(error)) from None
 

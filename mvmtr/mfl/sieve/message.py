@@ -104,7 +104,7 @@ class Message:
         self._fields, self._values = {}, {}
         self.edited = True
 
-    def add(self, name: bytes, value: bytes, last: bool = True) -> None:
+    def add(self, name: bytes, value: bytes, last: bool) -> None:
         """
         Add a field after all others, or before them.
 

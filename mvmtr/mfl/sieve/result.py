@@ -105,6 +105,11 @@ class Result:
         """Whether the message goes to those whom it was sent to."""
         return self.implicit_keep or any(action.name == "keep" for action in self.actions)
 
+    @property
+    def discarded(self) -> bool:
+        """Whether a C{discard} keeps the message from those whom it was sent to."""
+        return not self.kept and self._count("discard") > 0
+
     def verdict(self, run: Run | None = None) -> Verdict | None:
         """
         What to answer the client; C{None} where nothing is decided. A message that is only
@@ -113,10 +118,10 @@ class Result:
         rejected = self.rejected
         if rejected is not None:
             return Verdict("reject", 550, _reply(rejected.text), rejected.place)
-        if self.kept or self._count("redirect"):
+        if not self.discarded or self._count("redirect"):
             return None
-        discard = next((action for action in self.actions if action.name == "discard"), None)
-        return Verdict("discard", 250, b"", discard.place) if discard else None
+        discard = next(action for action in self.actions if action.name == "discard")
+        return Verdict("discard", 250, b"", discard.place)
 
 
 def _reply(text: bytes) -> bytes:
