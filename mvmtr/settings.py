@@ -17,6 +17,7 @@ from mvmtr.values import (
     DnsList,
     Network,
     SettingError,
+    assignments,
     dns_lists,
     dns_server,
     folder,
@@ -235,6 +236,12 @@ class Settings:
     )
     smtp_server_mfl_seconds: int = _control(
         positive, 30, "seconds", "for a hook, look-ups included"
+    )
+    smtp_server_mfl_sieve: tuple[bytes, ...] = _control(
+        assignments,
+        (),
+        "lines",
+        "NAME=VALUE for extensions of Sieve, as sieve_spamtest_status_header=X-Spam-Score",
     )
     smtp_server_rcpt_domains: tuple[bytes, ...] = _control(
         words, (), "domains", "taken mail for, as well as rcpthosts; .name: all below name"

@@ -8,9 +8,10 @@ from typing import Any
 
 from mvmtr.mfl.program import ControlSpec, ControlValue
 from mvmtr.settings import Control, Settings
-from mvmtr.values import SettingError, lines, number, positive, switch
+from mvmtr.values import SettingError, assignments, lines, number, positive, switch
 
 _NUMBERS = (number, positive)
+_BY_LINES = (lines, assignments)
 
 
 def specs() -> dict[str, ControlSpec]:
@@ -43,7 +44,7 @@ def _parsed(control: Control, value: Any) -> Any:
     try:
         if isinstance(value, bytes):
             return control.parse(value.decode())
-        separator = "\n" if control.parse is lines else " "
+        separator = "\n" if control.parse in _BY_LINES else " "
         return control.parse(separator.join(item.decode() for item in value))
     except UnicodeDecodeError:
         raise SettingError("this is not UTF-8") from None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
@@ -41,13 +42,16 @@ class SessionHost:
     remote_host = property(lambda self: self._session.connection.remote_host or b"")
     remote_info = property(lambda self: self._session.connection.remote_info or b"")
     local_ip = property(lambda self: self._session.connection.local_ip or b"")
-    local_host = property(
-        lambda self: self._session.connection.local_host or self._session.settings.usehostname
-    )
     helo = property(lambda self: self._session.helo or b"")
     tls = property(lambda self: self._session.encryption is not None)
     auth_user = property(lambda self: self._session.user or b"")
     variables: Any = property(lambda self: self._session.connection.environment)
+
+    @property
+    def local_host(self) -> bytes:
+        """What the machine is called, where nobody says anything else."""
+        known = self._session.connection.local_host or self._session.settings.usehostname
+        return known or socket.gethostname().encode("ascii", "replace")
 
     @property
     def relaying(self) -> bool:
@@ -108,7 +112,11 @@ class SessionHost:
         return items.get(item)
 
     def sieve_setting(self, name: bytes) -> bytes | None:
-        """There are none but their defaults."""
+        """A line of the control for such settings; the last one holds."""
+        for line in reversed(self._session.settings.smtp_server_mfl_sieve):
+            known, _equals, value = line.partition(b"=")
+            if known == name:
+                return value
         return None
 
     def log(self, text: bytes, place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import socket
 from unittest import mock
 from weakref import ref
 
@@ -16,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mvmtr import resolver as resolver_module
 from mvmtr.hooks import message as message_module
 from mvmtr.hooks import startfile as startfile_module
+from mvmtr.hooks.host import SessionHost
 from mvmtr.hooks.message import StoredMessage, put_header
 from mvmtr.hooks.startfile import StartFile
 from mvmtr.session import Connection, Session, Stage, Transaction
@@ -171,3 +173,24 @@ class HeaderTests(SessionCase):
         self.assertEqual(
             at_the_end, b"One: first\nX: y\nTwo: second\n folded\nThree: third\n\nbody\n"
         )
+
+    def test_sieve_settings_say_where_a_scanner_left_its_score(self):
+        talk = self.talk(
+            "control smtp_server_mfl_sieve"
+            ' ["sieve_spamtest_status_header = X-Score: ([0-9]+)",'
+            ' "sieve_spamtest_max_value = 10"];'
+            'require ["spamtest", "relational", "reject", "comparator-i;ascii-numeric"];'
+            'if spamtest :value "ge" :comparator "i;ascii-numeric" "9" { reject "spam"; }'
+        )
+        settings = "sieve_spamtest_status_header=X-Score: ([0-9]+)\nsieve_spamtest_max_value=10"
+        check = talk.receiver.configuration.policy.checks[0]
+        self.assertEqual(b"\n".join(check.values["smtp_server_mfl_sieve"]).decode(), settings)
+        for score, code in (b"9", 550), (b"1", 250):
+            talk = talk_with(check, queue=Takes(), smtp_server_mfl_sieve=settings)
+            talk.send(b"HELO c", MAIL, b"RCPT TO:<r@mvmtr.example>", b"DATA")
+            self.assertEqual(talk.feed(b"X-Score: %s\r\n\r\n.\r\n" % score), [code])
+
+    def test_the_name_of_the_server_is_that_of_the_machine_where_none_is_set(self):
+        session = Session(Connection(), Settings())
+        name = SessionHost(session, Stage.CONNECT, None).local_host
+        self.assertEqual(name.decode(), socket.gethostname())
