@@ -1,8 +1,9 @@
 """
 The program C{mvmtr}.
 
-C{mvmtr check} and C{mvmtr explain} look at a configuration, C{mvmtr password} makes a line of
-a password file; anything else is C{twistd mvmtr} in the foreground.
+C{mvmtr check} and C{mvmtr explain} look at a configuration, C{mvmtr mfl} tries a startup file,
+C{mvmtr password} makes a line of a password file; anything else is C{twistd mvmtr} in the
+foreground.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ def main() -> None:
         from mvmtr.explain import main as explain
 
         explain(sys.argv[2:])
+        return
+    if command == "mfl":
+        from mvmtr.hooks.command import main as mfl
+
+        mfl(sys.argv[2:])
         return
     if command == "password":
         from mvmtr.auth.password import main as password

@@ -1,7 +1,7 @@
 # -*- test-case-name: mvmtr.test.test_assemble -*-
 """
 Puts a configuration together from all that it comes from: defaults, the control folder,
-the environment, the command line; later wins over earlier.
+the environment, the startup file, the command line; later wins over earlier.
 """
 
 from __future__ import annotations
@@ -32,8 +32,24 @@ from mvmtr.settings import SettingError, Settings, parse
 CONTROL_DIR = "/var/qmail/control"
 
 
+START_FILE = "mvmtr.mfl"
+"""The startup file in the control folder."""
+
+
 class ConfigurationError(Exception):
-    """What was asked for can't be; the message says what and where, in one line."""
+    """
+    What was asked for can't be; the message says what and where.
+
+    @ivar problems: each thing that is wrong; what can be shown of it comes in further lines.
+    @ivar paths: files to be looked at again, besides those of the last good configuration.
+    """
+
+    def __init__(
+        self, message: str, problems: tuple[str, ...] = (), paths: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.problems = problems or (message,)
+        self.paths = paths
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Sources:
     Where a configuration comes from.
 
     @ivar control_dir: the qmail control folder; C{None} without qmail compatibility.
+    @ivar start_file: the startup file; C{None}: that of the control folder, if it is there.
     @ivar tcp_rules: the compiled rules file of tcpserver, if there is one.
     @ivar queue: see L{queue_from_string}.
     @ivar overrides: controls by name, as text, from the command line.
@@ -55,6 +72,7 @@ class Sources:
     overrides: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[ICheck, ...] = ()
     submission: bool = False
+    start_file: str | None = None
 
 
 class Assembly:
@@ -78,7 +96,9 @@ class Assembly:
                 controls = read_controls(sources.control_dir)
                 paths += control_paths(sources.control_dir)
             self._overrides = {name: parse(name, text) for name, text in sources.overrides.items()}
-            settings = self._overridden(Settings().with_(controls.values, controls.origins))
+            before = Settings().with_(controls.values, controls.origins)
+            self._start = _start_file(sources, before, reactor)
+            settings = self._overridden(before)
             self.rules = None if sources.tcp_rules is None else TcpRules(sources.tcp_rules)
             domains = RcptDomains(settings.smtp_server_rcpt_domains)
             ours = [domains, *(check for check in controls.checks if Stage.RCPT in check.stages)]
@@ -88,10 +108,11 @@ class Assembly:
             queue = queue or queue_from_string(sources.queue, home, reactor)
             files = files_of(settings, sources.control_dir)
         except (ControlError, SettingError, QueueError, CertificateError) as error:
-            raise ConfigurationError(str(error)) from error
+            raise ConfigurationError(str(error), tuple(str(error).split("; "))) from error
         checks = (
             *_verified(sources.checks),
             *(() if self.rules is None else (TcpRulesCheck(),)),
+            *(() if self._start is None else (self._start,)),
             *submitted,
             *switched_on,
             *recipients,
@@ -103,6 +124,7 @@ class Assembly:
         self.warnings = controls.warnings
         self.open_relay = controls.open_relay
         paths += watched(settings, sources.control_dir)
+        paths += start_paths(sources) if self._start is None else self._start.paths
         self.paths = tuple(paths)
         self._limited: dict[bytes, tuple[Configuration, Configuration]] = {}
         self.configuration = Configuration(
@@ -110,6 +132,9 @@ class Assembly:
         )
 
     def _overridden(self, settings: Settings) -> Settings:
+        """With what the startup file says, and over that the command line."""
+        if self._start is not None:
+            settings = settings.with_(self._start.values, self._start.origins)
         origins = dict.fromkeys(self._overrides, "command line")
         return settings.with_(self._overrides, origins)
 
@@ -178,6 +203,34 @@ class Assembly:
             {"smtp_server_msgsize_max": "DATABYTES"},
         )
         return replace(self.configuration, settings=self._overridden(settings))
+
+
+def start_paths(sources: Sources) -> list[str]:
+    """Where the startup file is, there or not."""
+    if sources.start_file is not None:
+        return [sources.start_file]
+    return [] if sources.control_dir is None else [os.path.join(sources.control_dir, START_FILE)]
+
+
+def _start_file(sources: Sources, settings: Settings, reactor: Any) -> Any:
+    """
+    The startup file as a check; C{None}, and nothing loaded, where there is none.
+
+    @param settings: those that hold before it is read.
+    """
+    for path in start_paths(sources):
+        if sources.start_file is None and not os.path.lexists(path):
+            return None
+        from mvmtr.hooks.startfile import StartFile
+        from mvmtr.mfl.errors import MflErrors
+
+        try:
+            return StartFile(path, settings, reactor)
+        except MflErrors as error:
+            problems = tuple(map(str, error.problems))
+            files = tuple({each.place.file for each in error.problems})
+            raise ConfigurationError(str(error), problems, (path, *files)) from error
+    return None
 
 
 def inherited() -> dict[bytes, bytes]:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 
 from twisted.internet.task import Clock
+from twisted.python import usage
 
 from mvmtr.assemble import CONTROL_DIR, Assembly, ConfigurationError, inherited
 from mvmtr.compat.advice import about_badmailfrom, about_rcpthosts, stale
@@ -17,7 +18,7 @@ from mvmtr.compat.controlfile import ControlError
 from mvmtr.compat.rcpthosts import RcptHosts
 from mvmtr.explain import NoQueue
 from mvmtr.log import text_of
-from mvmtr.options import ConfigurationOptions
+from mvmtr.options import ConfigurationOptions, file_last
 from mvmtr.protocol.server import endpoint_of
 from mvmtr.protocol.tls import CertificateError
 from mvmtr.queue import QueueError, problem_with
@@ -28,7 +29,14 @@ from mvmtr.settings import Settings
 class Options(ConfigurationOptions):
     """The options of C{mvmtr check}."""
 
-    synopsis = "Usage: mvmtr check [options of twistd mvmtr]"
+    synopsis = "Usage: mvmtr check [options of twistd mvmtr] [startup file]"
+
+    def parseArgs(self, *files: str) -> None:
+        """A startup file may be named."""
+        if len(files) > 1:
+            raise usage.UsageError("check wants one startup file")
+        if files:
+            self["start-file"] = files[0]
 
 
 def controls(settings: Settings) -> Iterator[str]:
@@ -142,8 +150,8 @@ def main(arguments: list[str]) -> int:
     @return: the exit status, 1 when the configuration has errors.
     """
     options = Options()
-    options.parseOptions(arguments)
-    errors = []
+    options.parseOptions(file_last(arguments))
+    errors: list[str] = []
     has_tls = True
     try:
         assembly = Assembly(options.sources(), Clock(), NoQueue())
@@ -151,7 +159,7 @@ def main(arguments: list[str]) -> int:
         has_tls = assembly.configuration.tls is not None
         certificates, about_certificates = _certificates(assembly)
     except ConfigurationError as error:
-        errors += str(error).split("; ")
+        errors += error.problems
     except (ControlError, CertificateError) as error:
         errors.append(str(error))
     else:

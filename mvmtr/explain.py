@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
@@ -24,7 +24,7 @@ from mvmtr.assemble import Assembly, ConfigurationError, inherited
 from mvmtr.auth.portal import portal_for
 from mvmtr.compat.controlfile import ControlError
 from mvmtr.configuration import Configuration
-from mvmtr.interfaces import IQueue
+from mvmtr.interfaces import ICheck, IQueue
 from mvmtr.log import text_of
 from mvmtr.options import ConfigurationOptions
 from mvmtr.policy import Answer, Policy
@@ -115,8 +115,8 @@ class Step:
 class WitnessedPolicy(Policy):
     """The same checks in the same order, and somebody who takes notes."""
 
-    def __init__(self, policy: Policy, clock: Any, note: Callable[[Asked], None]) -> None:
-        super().__init__(policy.checks, clock)
+    def __init__(self, checks: Iterable[ICheck], clock: Any, note: Callable[[Asked], None]) -> None:
+        super().__init__(checks, clock)
         self._note = note
 
     def decide(self, session: Session, stage: Stage, argument: bytes = b"") -> Answer:
@@ -261,7 +261,7 @@ async def explain(options: Options, reactor: Any) -> list[Step]:
 
     def configure(connection: Connection) -> Configuration:
         found = assembly.for_connection(connection)
-        policy = WitnessedPolicy(found.policy, reactor, conversation.note)
+        policy = WitnessedPolicy(found.policy.checks, reactor, conversation.note)
         return replace(found, policy=policy)
 
     connection = assembly.ruled(options.connection)

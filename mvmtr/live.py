@@ -36,6 +36,7 @@ class LiveConfiguration:
         began = time.time()
         self.assembly = Assembly(sources, reactor)
         self._complaints = tuple(self.assembly.warnings)
+        self._broken: tuple[str, ...] = ()
         self._note(stamp_of(self.assembly.paths), began)
 
     def _note(self, stamp: Stamp, began: float) -> None:
@@ -55,7 +56,7 @@ class LiveConfiguration:
             rcpthosts is gone.
         """
         began = time.time()
-        stamp = stamp_of(self.assembly.paths)
+        stamp = stamp_of((*self.assembly.paths, *self._broken))
         edited = force or stamp != self._stamp
         if not edited and self._settled:
             return
@@ -66,12 +67,17 @@ class LiveConfiguration:
             if assembly.open_relay and not (self.assembly.open_relay or force):
                 raise ConfigurationError("rcpthosts is gone, which would open the relay")
         except ConfigurationError as error:
-            self._complain(f"{error}; the last good configuration stays in force")
+            self._broken = error.paths
+            *others, last = (problem.partition("\n")[0] for problem in error.problems)
+            self._complain(*others, f"{last}; the last good configuration stays in force")
         else:
+            self._broken = ()
             self._complain(*assembly.warnings, *assembly.secure(self.assembly, force))
             self.assembly = assembly
             if edited:
                 log.info("the configuration was read again")
+        if self._broken or edited:
+            stamp = stamp_of((*self.assembly.paths, *self._broken))
         self._note(stamp, began)
 
     def _complain(self, *complaints: str) -> None:

@@ -14,6 +14,15 @@ from mvmtr import __version__
 from mvmtr.assemble import CONTROL_DIR, Sources
 
 
+def file_last(arguments: Sequence[str]) -> list[str]:
+    """
+    Arguments whose first one may be a file, with that at their end: options that come
+    behind it would be taken for files.
+    """
+    first = 1 if arguments and not arguments[0].startswith("-") else 0
+    return [*arguments[first:], *arguments[:first]]
+
+
 class ConfigurationOptions(usage.Options):
     """
     What the server is to do, and where its configuration comes from.
@@ -29,6 +38,7 @@ class ConfigurationOptions(usage.Options):
 
     optParameters = [
         ["control-dir", None, None, f"Folder of qmail control files. [default: {CONTROL_DIR}]"],
+        ["start-file", "C", None, "Startup file. [default: mvmtr.mfl in that folder, if there]"],
         ["tcp-rules", None, None, "Compiled rules file, as for tcpserver -x."],
         ["remote-host", None, "off", "Look up names of clients: off, ptr or paranoid."],
         [
@@ -121,8 +131,9 @@ class ConfigurationOptions(usage.Options):
             raise usage.UsageError("--remote-host is off, ptr or paranoid")
         if self["stdio"]:
             self._check_stdio()
-        if self["tcp-rules"] is not None:
-            self["tcp-rules"] = os.path.abspath(self["tcp-rules"])
+        for option in ("tcp-rules", "start-file"):
+            if self[option] is not None:
+                self[option] = os.path.abspath(self[option])
 
     def _find_controls(self) -> None:
         if self["no-qmail"]:
@@ -157,4 +168,5 @@ class ConfigurationOptions(usage.Options):
             overrides=self["set"],
             checks=tuple(self["checks"]),
             submission=bool(self["submission"]),
+            start_file=self["start-file"],
         )

@@ -29,6 +29,7 @@ class Stage(StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     MESSAGE = "message"
+    DISCONNECT = "disconnect"
 
 
 V = TypeVar("V", bound="Verdict")
@@ -205,6 +206,7 @@ class Transaction:
     @ivar discarded: recipients that were accepted and dropped.
     @ivar held: a refusal at MAIL that every RCPT gets.
     @ivar discard: set when the message is to be thrown away.
+    @ivar notes: what the startup file notes for itself; C{None} before the first note.
     @ivar header: what the server puts in front of the message.
     @ivar body: the message as it is stored, lines ending in LF, at its beginning; from
         the end of data on.
@@ -221,6 +223,7 @@ class Transaction:
         self.discarded: list[bytes] = []
         self.held: Reject | None = None
         self.discard: Discard | None = None
+        self.notes: dict[bytes, bytes] | None = None
         self.header = b""
         self.body: IO[bytes] | None = None
         self.size = 0
@@ -246,6 +249,7 @@ class Session:
     @ivar encryption: the TLS under the session, or C{None}.
     @ivar user: the authenticated user, or C{None}.
     @ivar relay: why this client may send anywhere; empty when it may not.
+    @ivar notes: those of the startup file before MAIL; a transaction begins with them.
     @ivar witness: told of every check that is asked and what it answered.
     @ivar has_spoken: tells at the connect stage whether the client has sent something before
         it was greeted; C{None} where that can't be told.
@@ -261,6 +265,7 @@ class Session:
         self.user: bytes | None = None
         self.relay = ""
         self.transaction: Transaction | None = None
+        self.notes: dict[bytes, bytes] = {}
         self.witness: Witness | None = None
         self.has_spoken: Callable[[], bool | None] = lambda: None
         self.forget()

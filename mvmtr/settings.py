@@ -17,6 +17,7 @@ from mvmtr.values import (
     DnsList,
     Network,
     SettingError,
+    assignments,
     dns_lists,
     dns_server,
     folder,
@@ -223,6 +224,24 @@ class Settings:
     )
     smtp_server_dns: str = _control(
         dns_server, "", "endpoint", "ADDRESS[:PORT] of the DNS server to ask; empty: the system's"
+    )
+    smtp_server_mfl_steps: int = _control(
+        positive, 200000, "steps", "of one hook of the startup file"
+    )
+    smtp_server_mfl_depth: int = _control(
+        positive, 60, "calls", "of functions within each other in a hook"
+    )
+    smtp_server_mfl_memory: int = _control(
+        positive, 32000000, "bytes", "of all strings that a hook makes or searches"
+    )
+    smtp_server_mfl_seconds: int = _control(
+        positive, 30, "seconds", "for a hook, look-ups included"
+    )
+    smtp_server_mfl_sieve: tuple[bytes, ...] = _control(
+        assignments,
+        (),
+        "lines",
+        "NAME=VALUE for extensions of Sieve, as sieve_spamtest_status_header=X-Spam-Score",
     )
     smtp_server_rcpt_domains: tuple[bytes, ...] = _control(
         words, (), "domains", "taken mail for, as well as rcpthosts; .name: all below name"

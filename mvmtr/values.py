@@ -75,6 +75,15 @@ def lines(text: str) -> tuple[bytes, ...]:
     return tuple(_encoded(line) for line in text.splitlines())
 
 
+def assignments(text: str) -> tuple[bytes, ...]:
+    """Lines of C{NAME=VALUE}, without blanks around names and values."""
+    parts = [line.partition("=") for line in text.splitlines() if line.strip()]
+    for name, equals, _value in parts:
+        if not equals or not name.strip():
+            raise SettingError(f"{name.strip()!r} is not NAME=VALUE")
+    return tuple(_encoded(f"{name.strip()}={value.strip()}") for name, _equals, value in parts)
+
+
 Network = IPv4Network | IPv6Network
 
 

@@ -342,6 +342,7 @@ class Conversation(Secured):
     def ended(self) -> None:
         """Note what the session was, and let go of what is held."""
         if self._described_yet:
+            self.configuration.policy.decide(self.session, Stage.DISCONNECT)
             self._journal.ended(self.quit)
             self.forget_transaction()
         self._memory.hold(0)

@@ -37,6 +37,7 @@ from mvmtr.protocol.server import endpoint_of
 from mvmtr.queue import queue_from_string
 from mvmtr.settings import parse
 from mvmtr.tap import Options
+from mvmtr.test.mfl_examples import MflExamples
 from mvmtr.test.names_examples import NamesExamples
 from mvmtr.test.pages import Example, examples_of
 from mvmtr.test.support import (
@@ -83,7 +84,7 @@ def watch(test: SynchronousTestCase) -> list[Record]:
     return records
 
 
-class Examples(NamesExamples):
+class Examples(NamesExamples, MflExamples):
     """
     What the examples of one page do, from the first to the last, in a folder of their own.
 

@@ -1,0 +1,1 @@
+"""What the tests of MFL have in common, and data for them."""

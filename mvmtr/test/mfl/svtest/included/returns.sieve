@@ -1,0 +1,5 @@
+require ["include", "variables"];
+global "shared";
+set "shared" "inside";
+return;
+set "shared" "behind return";

@@ -1,0 +1,3 @@
+if address "Subject" "a@b" {
+	discard;
+}

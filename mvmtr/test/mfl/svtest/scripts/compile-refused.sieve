@@ -1,0 +1,2 @@
+require "imap4flags";
+vacation "I am not here";

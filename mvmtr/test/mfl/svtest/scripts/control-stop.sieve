@@ -1,0 +1,5 @@
+if true {
+	discard;
+	stop;
+}
+keep;

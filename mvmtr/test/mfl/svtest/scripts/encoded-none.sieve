@@ -1,0 +1,1 @@
+if header :contains "subject" "${hex:40}" { discard; }

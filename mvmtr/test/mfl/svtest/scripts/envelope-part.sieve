@@ -1,0 +1,2 @@
+require "envelope";
+if envelope "helo" "x" { discard; }

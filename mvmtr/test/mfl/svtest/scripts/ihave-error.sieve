@@ -1,0 +1,5 @@
+require "ihave";
+if not ihave "x-none" {
+	error "there is no such thing";
+}
+discard;

@@ -1,0 +1,2 @@
+if ihave "body" { keep; }
+error "not required";

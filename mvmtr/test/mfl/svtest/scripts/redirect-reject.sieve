@@ -1,0 +1,3 @@
+require "reject";
+redirect "a@b.example";
+reject "no";

@@ -1,0 +1,8 @@
+require "reject";
+if true {
+	reject text:
+Dear sender,
+no.
+.
+;
+}

@@ -1,0 +1,6 @@
+if header :is "subject" "frop" {
+	discard;
+}
+if header :is "subject" "${x}" {
+	keep;
+}

@@ -1,0 +1,3 @@
+require ["variables", "regex"];
+set "key" "(";
+if header :regex "subject" "${key}" { keep; }
