@@ -1,0 +1,91 @@
+# -*- test-case-name: mvmtr.test.test_assess_engine -*-
+"""
+Puts the assessors together: what is remembered and a question in, a hint and what is to
+be remembered out. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from mvmtr.assess.greylist import Greylist
+from mvmtr.assess.hint import DUNNO, Hint
+from mvmtr.assess.question import Feedback, Question
+from mvmtr.assess.rates import Rates
+from mvmtr.assess.records import Changes, Records
+from mvmtr.assess.reputation import Reputation
+from mvmtr.assess.rules import Rules
+from mvmtr.assess.settings import AssessSettings
+
+
+class Assessor(Protocol):
+    """
+    One way to look at a client.
+
+    The assessors are asked in order; the first hint with an action other than C{dunno}
+    decides, and parameters of those before it are kept.
+    """
+
+    name: str
+
+    def keys(self, question: Question) -> list[str]:
+        """The records that are looked at for a question."""
+
+    def assess(
+        self, question: Question, records: Records, now: float
+    ) -> tuple[Hint | None, Changes]:
+        """
+        @param records: those of L{keys} that there are and whose time is not over.
+        @param now: seconds since 1970.
+        @return: a hint or C{None}, and what is to be remembered.
+        """
+
+
+class Engine:
+    """The assessors that the settings switch on."""
+
+    def __init__(self, settings: AssessSettings) -> None:
+        self._reputation = Reputation(settings) if settings.reputation else None
+        assessors: list[Assessor] = [Rules(), Rates(settings)]
+        if self._reputation is not None:
+            assessors.append(self._reputation)
+        if settings.greylist:
+            assessors.append(Greylist(settings))
+        self.assessors: Sequence[Assessor] = assessors
+
+    def keys(self, question: Question) -> list[str]:
+        """The records that L{assess} has to be given."""
+        return [key for assessor in self.assessors for key in assessor.keys(question)]
+
+    def assess(self, question: Question, records: Records, now: float) -> tuple[Hint, Changes]:
+        """
+        How to treat a client.
+
+        @return: the hint, its reason led by the name of the assessor, and what is to be
+            remembered.
+        """
+        hint = DUNNO
+        changes: Changes = {}
+        for assessor in self.assessors:
+            said, remember = assessor.assess(question, records, now)
+            changes.update(remember)
+            if said is None:
+                continue
+            parameters = {**hint.parameters, **said.parameters}
+            reason = f"{assessor.name}: {said.reason}"
+            hint = replace(said, reason=reason, parameters=parameters)
+            if said.action != "dunno":
+                break
+        return hint, changes
+
+    def feedback_keys(self, feedback: Feedback) -> list[str]:
+        """The records that L{learn} has to be given."""
+        return [] if self._reputation is None else self._reputation.feedback_keys(feedback)
+
+    def learn(self, feedback: Feedback, records: Records, now: float) -> Changes:
+        """What is to be remembered of what a client did."""
+        if self._reputation is None:
+            return {}
+        return self._reputation.learn(feedback, records, now)

@@ -1,0 +1,90 @@
+# -*- test-case-name: mvmtr.test.test_assess_service -*-
+"""Lets the engine work on a store: questions in, hints out, and feedback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from mvmtr.assess.engine import Engine
+from mvmtr.assess.hint import Hint
+from mvmtr.assess.question import Feedback, Question
+from mvmtr.assess.records import Changes, Records
+from mvmtr.assess.stores import IStore
+
+log = Logger()
+
+SWEEP_EVERY = 60
+"""Seconds between two times that what is over is forgotten."""
+
+
+class Assessment(Service):
+    """
+    One engine and its memory.
+
+    @param now: the clock, in seconds since 1970.
+    @ivar answered: how many questions were answered.
+    """
+
+    def __init__(
+        self, engine: Engine, store: IStore, reactor: Any, now: Callable[[], float] = time.time
+    ) -> None:
+        self.engine = engine
+        self.store = store
+        self.answered = 0
+        self._now = now
+        self._sweeping = LoopingCall(lambda: Deferred.fromCoroutine(self._sweep()))
+        self._sweeping.clock = reactor
+
+    async def ask(self, question: Question) -> Hint:
+        """
+        How to treat a client.
+
+        @raise StoreError: when the store does not work.
+        """
+
+        def step(records: Records) -> tuple[Hint, Changes]:
+            return self.engine.assess(question, records, self._now())
+
+        hint: Hint = await self.store.transact(self.engine.keys(question), step)
+        self.answered += 1
+        return hint
+
+    async def tell(self, feedback: Feedback) -> None:
+        """
+        What a client did.
+
+        @raise StoreError: when the store does not work.
+        """
+        keys = self.engine.feedback_keys(feedback)
+        if keys:
+            await self.store.transact(
+                keys, lambda records: (None, self.engine.learn(feedback, records, self._now()))
+            )
+
+    def startService(self) -> None:
+        """See L{Service}."""
+        super().startService()
+        self._sweeping.start(SWEEP_EVERY, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """See L{Service}."""
+        super().stopService()
+        if self._sweeping.running:
+            self._sweeping.stop()
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self.store.close()
+
+    async def _sweep(self) -> None:
+        try:
+            await self.store.sweep()
+        except Exception as error:
+            log.error("unable to forget what is over: {error}", error=error)
