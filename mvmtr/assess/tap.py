@@ -4,19 +4,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-from twisted.application.service import IService, MultiService
-from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from mvmtr import __version__
-from mvmtr.assess.engine import Engine
-from mvmtr.assess.server import PolicyFactory
-from mvmtr.assess.service import Assessment
 from mvmtr.assess.settings import AssessSettings
-from mvmtr.assess.stores import StoreError, store_from_string
-from mvmtr.values import SettingError
 
 LISTEN = "tcp:8891:interface=127.0.0.1"
 STORE = "sqlite:/var/lib/mvmcas.db"
