@@ -180,8 +180,8 @@ def serve_aiosmtpd(port: int) -> None:
 PEERS = {"twisted": serve_twisted, "aiosmtpd": serve_aiosmtpd}
 
 
-def command_of(name: str, port: int, queue: str, home: Path) -> list[str]:
-    """The command line of a server; its files lie in C{home}."""
+def command_of(name: str, port: int, queue: str, home: Path, *more: str) -> list[str]:
+    """The command line of a server, for mvmtr with more options; its files lie in C{home}."""
     if name in PEERS:
         return [sys.executable, __file__, "--serve", name, str(port)]
     control = home / "control"
@@ -195,18 +195,19 @@ def command_of(name: str, port: int, queue: str, home: Path) -> list[str]:
     twistd = str(Path(sys.executable).parent / "twistd")
     command = [twistd, "--nodaemon", "--pidfile=", f"--logfile={home}/log", "mvmtr"]
     endpoint = f"tcp:{port}:interface=127.0.0.1"
-    return [*command, f"--control-dir={control}", f"--queue={where}", f"--listen={endpoint}"]
+    own = f"--control-dir={control}", f"--queue={where}", f"--listen={endpoint}"
+    return [*command, *own, *more]
 
 
 @contextlib.contextmanager
-def running(name: str, queue: str) -> Iterator[tuple[int, int]]:
+def running(name: str, queue: str, *more: str) -> Iterator[tuple[int, int]]:
     """A server on a free port, for as long as the block takes; gives its process and port."""
     with socket.socket() as probe, tempfile.TemporaryDirectory(prefix="mvmtr-bench-") as home:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        command = command_of(name, port, queue, Path(home))
+        command = command_of(name, port, queue, Path(home), *more)
         process = subprocess.Popen(command, cwd=home, env={**os.environ, "PYTHONPATH": path})
         try:
             wait_for(name, process, port)

@@ -1,8 +1,8 @@
 """
 The program C{mvmtr}.
 
-C{mvmtr check} and C{mvmtr explain} look at a configuration; anything else is
-C{twistd mvmtr} in the foreground.
+C{mvmtr check} and C{mvmtr explain} look at a configuration, C{mvmtr password} makes a line of
+a password file; anything else is C{twistd mvmtr} in the foreground.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ def main() -> None:
 
         explain(sys.argv[2:])
         return
+    if command == "password":
+        from mvmtr.auth.password import main as password
+
+        sys.exit(password(sys.argv[2:]))
     from twisted.scripts.twistd import run
 
     sys.argv[:1] = ["twistd", "--nodaemon", "--pidfile=", "mvmtr"]

@@ -14,6 +14,7 @@ from typing import Any
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
+from mvmtr.checks import chosen
 from mvmtr.checks.rcpt_domains import RcptDomains
 from mvmtr.checks.relay import Relay
 from mvmtr.compat.controlfile import ControlError
@@ -23,6 +24,7 @@ from mvmtr.compat.tcprules import TcpRules, TcpRulesCheck
 from mvmtr.configuration import Configuration
 from mvmtr.interfaces import ICheck, IQueue
 from mvmtr.policy import Policy
+from mvmtr.protocol.tls import CertificateError, Certificates, files_of, successor, watched
 from mvmtr.queue import QueueError, queue_from_string
 from mvmtr.session import Connection, Stage
 from mvmtr.settings import SettingError, Settings, parse
@@ -44,6 +46,7 @@ class Sources:
     @ivar queue: see L{queue_from_string}.
     @ivar overrides: controls by name, as text, from the command line.
     @ivar checks: checks that stand before all others.
+    @ivar submission: the server is for the submission of new mail.
     """
 
     control_dir: str | None = CONTROL_DIR
@@ -51,6 +54,7 @@ class Sources:
     queue: str = "qmail"
     overrides: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[ICheck, ...] = ()
+    submission: bool = False
 
 
 class Assembly:
@@ -78,24 +82,32 @@ class Assembly:
             self.rules = None if sources.tcp_rules is None else TcpRules(sources.tcp_rules)
             domains = RcptDomains(settings.smtp_server_rcpt_domains)
             ours = [domains, *(check for check in controls.checks if Stage.RCPT in check.stages)]
+            submitted = _submission_checks(sources, settings)
+            switched_on = chosen(settings, reactor)
             recipients = _recipient_checks(sources, settings, home, ours, reactor)
             queue = queue or queue_from_string(sources.queue, home, reactor)
-        except (ControlError, SettingError, QueueError) as error:
+            files = files_of(settings, sources.control_dir)
+        except (ControlError, SettingError, QueueError, CertificateError) as error:
             raise ConfigurationError(str(error)) from error
         checks = (
             *_verified(sources.checks),
             *(() if self.rules is None else (TcpRulesCheck(),)),
+            *submitted,
+            *switched_on,
             *recipients,
             domains,
             Relay(),
             *controls.checks,
         )
-        for check in recipients:
-            paths += check.paths
-        self.paths = tuple(paths)
+        paths += [path for check in (*submitted, *recipients) for path in check.paths]
         self.warnings = controls.warnings
         self.open_relay = controls.open_relay
-        self.configuration = Configuration(settings, Policy(checks, reactor), queue)
+        paths += watched(settings, sources.control_dir)
+        self.paths = tuple(paths)
+        self._limited: dict[bytes, tuple[Configuration, Configuration]] = {}
+        self.configuration = Configuration(
+            settings, Policy(checks, reactor), queue, None if files is None else Certificates(files)
+        )
 
     def _overridden(self, settings: Settings) -> Settings:
         origins = dict.fromkeys(self._overrides, "command line")
@@ -113,6 +125,27 @@ class Assembly:
                     check.more.verify()
                 except ControlError as error:
                     raise ConfigurationError(str(error)) from error
+
+    def secure(self, former: Assembly | None = None, force: bool = False) -> tuple[str, ...]:
+        """
+        Read the certificates, which otherwise happens at their first use.
+
+        @param former: what was in force before; its certificates are kept where the new ones
+            are gone or can't be used.
+        @param force: believe it when they are gone.
+        @return: what there is to complain about.
+        @raise ConfigurationError: when the certificates can't be used, and nothing was in force
+            before.
+        """
+        old = None if former is None else former.configuration.tls
+        try:
+            certificates, complaint = successor(self.configuration.tls, old, force)
+        except CertificateError as error:
+            if former is None:
+                raise ConfigurationError(str(error)) from error
+            certificates, complaint = None, f"{error}; there is no TLS until that is mended"
+        self.configuration = replace(self.configuration, tls=certificates)
+        return (complaint,) if complaint else ()
 
     def ruled(self, connection: Connection) -> Connection:
         """
@@ -132,6 +165,14 @@ class Assembly:
         limit = connection.environment.get(b"DATABYTES")
         if limit is None:
             return self.configuration
+        basis, limited = self._limited.get(limit, (None, None))
+        if limited is None or basis is not self.configuration:
+            # Made once, and shared by all connections that have the same limit.
+            limited = self._with_limit(limit)
+            self._limited[limit] = self.configuration, limited
+        return limited
+
+    def _with_limit(self, limit: bytes) -> Configuration:
         settings = self.configuration.settings.with_(
             {"smtp_server_msgsize_max": databytes_of(limit)},
             {"smtp_server_msgsize_max": "DATABYTES"},
@@ -146,6 +187,16 @@ def inherited() -> dict[bytes, bytes]:
     """
     names = (b"DATABYTES", b"QMAILQUEUE", b"RCPTCHECK")
     return {name: os.environb[name] for name in names if name in os.environb}
+
+
+def _submission_checks(sources: Sources, settings: Settings) -> list[Any]:
+    """The checks of senders, as far as they are switched on; only what is used is loaded."""
+    if not (sources.submission or settings.smtp_server_sender_map):
+        return []
+    from mvmtr.checks.submission import submission_checks
+
+    name = settings.smtp_server_sender_map
+    return [*submission_checks(sources.control_dir, name, sources.submission)]
 
 
 def _recipient_checks(

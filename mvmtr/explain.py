@@ -21,15 +21,16 @@ from twisted.python import usage
 from zope.interface import implementer
 
 from mvmtr.assemble import Assembly, ConfigurationError, inherited
+from mvmtr.auth.portal import portal_for
 from mvmtr.compat.controlfile import ControlError
 from mvmtr.configuration import Configuration
 from mvmtr.interfaces import IQueue
 from mvmtr.log import text_of
 from mvmtr.options import ConfigurationOptions
 from mvmtr.policy import Answer, Policy
-from mvmtr.protocol.delivery import anonymous_portal
 from mvmtr.protocol.smtp import Receiver
-from mvmtr.session import Accept, Connection, Session, Stage, Verdict
+from mvmtr.queue import QueueError, carried
+from mvmtr.session import Accept, Connection, Encryption, Session, Stage, Verdict
 
 
 class Options(ConfigurationOptions):
@@ -40,11 +41,13 @@ class Options(ConfigurationOptions):
     optFlags = [
         ["json", None, "Print JSON."],
         ["relay", None, "The client has RELAYCLIENT."],
+        ["tls", None, "The client uses TLS."],
     ]
 
     optParameters = [
         ["ip", None, None, "Address of the client."],
         ["host", None, None, "Name of the client."],
+        ["user", None, None, "User as whom the client has authenticated."],
         ["info", None, None, "What the client's ident server says (TCPREMOTEINFO)."],
         ["helo", None, None, "Name that the client gives. [default: its host name]"],
         ["from", None, "", "The sender; empty: the null sender. [default: empty]"],
@@ -69,7 +72,7 @@ class Options(ConfigurationOptions):
             ip_address(self["ip"])
         except ValueError as error:
             raise usage.UsageError(f"--ip: {error}") from error
-        for name in ("helo", "host", "from", "size", "to"):
+        for name in ("helo", "host", "from", "size", "to", "user"):
             if any(end in text for text in (self[name] or "") for end in "\r\n"):
                 raise usage.UsageError(f"--{name} holds the end of a line")
 
@@ -135,9 +138,16 @@ class WitnessedPolicy(Policy):
 
 @implementer(IQueue)
 class NoQueue:
-    """Takes messages to nowhere."""
+    """
+    Takes messages to nowhere.
+
+    @param carries: what the queue can carry in whose place it is.
+    """
 
     name = "explain"
+
+    def __init__(self, carries: frozenset[str] = frozenset()) -> None:
+        self.carries = carries
 
     def put(self, session: Session) -> Awaitable[Verdict]:
         """Say what would be done."""
@@ -245,7 +255,8 @@ async def explain(options: Options, reactor: Any) -> list[Step]:
     @raise ControlError: when the rules file is damaged.
     @raise OSError: when the file with the message can't be read.
     """
-    assembly = Assembly(options.sources(), reactor, NoQueue())
+    sources = options.sources()
+    assembly = Assembly(sources, reactor, NoQueue(carried(sources.queue)))
     conversation = Conversation()
 
     def configure(connection: Connection) -> Configuration:
@@ -254,7 +265,11 @@ async def explain(options: Options, reactor: Any) -> list[Step]:
         return replace(found, policy=policy)
 
     connection = assembly.ruled(options.connection)
-    receiver = Receiver(configure, anonymous_portal(), lambda _raw: connection)
+    user = None if options["user"] is None else os.fsencode(options["user"])
+    portal = portal_for(options["auth"], user)
+    receiver = Receiver(configure, portal, lambda _raw: connection)
+    if options["tls"]:
+        receiver.encryption = Encryption("TLS", "unknown")
     return await conversation.hold(receiver, commands_of(options))
 
 
@@ -281,7 +296,7 @@ def main(arguments: list[str]) -> None:
     async def run(reactor: Any) -> None:
         try:
             steps = await explain(options, reactor)
-        except (ConfigurationError, ControlError, OSError) as error:
+        except (ConfigurationError, ControlError, QueueError, OSError) as error:
             print(f"mvmtr: {error}", file=sys.stderr)
             raise SystemExit(1) from None
         if options["json"]:

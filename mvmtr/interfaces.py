@@ -35,7 +35,20 @@ class ICheck(Interface):
 
 
 class IQueue(Interface):
-    """Something that takes responsibility for a message."""
+    """
+    Something that takes responsibility for a message.
+
+    It may have an attribute C{carries}, a C{frozenset} of what it can carry besides plain
+    messages; what it does not name is not offered to clients:
+
+      - C{"SMTPUTF8"}: addresses and header fields in UTF-8 (RFC 6531).
+      - C{"BINARYMIME"}: bodies that are not lines (RFC 3030).
+      - C{"DSN"}: C{RET} and C{ENVID} in C{transaction.parameters}, C{NOTIFY} and C{ORCPT}
+        in C{transaction.recipient_parameters} (RFC 3461).
+
+    It may have an attribute C{folder}, where it keeps messages, or C{None}: while there is too
+    little room, the server refuses senders.
+    """
 
     name: str = Attribute("What it is, for the log: C{maildir:/var/mail/in}.")
 
@@ -47,3 +60,9 @@ class IQueue(Interface):
             against a crash and not before, or of a refusal. The text of the verdict goes
             to the client.
         """
+
+
+def carried_by(queue: IQueue) -> frozenset[str]:
+    """What a queue says that it can carry besides plain messages."""
+    carries: frozenset[str] = getattr(queue, "carries", frozenset())
+    return carries

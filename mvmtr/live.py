@@ -8,7 +8,6 @@ nobody connects.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
@@ -17,13 +16,9 @@ from twisted.logger import Logger
 from mvmtr.assemble import Assembly, ConfigurationError, Sources
 from mvmtr.configuration import Configuration
 from mvmtr.session import Connection
+from mvmtr.stamps import SETTLED, Stamp, is_settled, stamp_of
 
 log = Logger()
-
-Stamp = tuple[tuple[int, int, int, int] | None, ...]
-
-SETTLED = 1.0
-"""Seconds after which a second edit of a file can't have the same time as the first."""
 
 
 class LiveConfiguration:
@@ -50,8 +45,7 @@ class LiveConfiguration:
         @param began: when reading them began.
         """
         self._stamp = stamp
-        latest = max((max(entry[2:]) for entry in stamp if entry), default=0) / 1e9
-        self._settled = not began - SETTLED <= latest <= time.time()
+        self._settled = is_settled(stamp, began, SETTLED)
 
     def refresh(self, force: bool = False) -> None:
         """
@@ -74,7 +68,7 @@ class LiveConfiguration:
         except ConfigurationError as error:
             self._complain(f"{error}; the last good configuration stays in force")
         else:
-            self._complain(*assembly.warnings)
+            self._complain(*assembly.warnings, *assembly.secure(self.assembly, force))
             self.assembly = assembly
             if edited:
                 log.info("the configuration was read again")
@@ -90,16 +84,3 @@ class LiveConfiguration:
     def for_connection(self, connection: Connection) -> Configuration:
         """The configuration, as it is now, for one connection."""
         return self.assembly.for_connection(connection)
-
-
-def stamp_of(paths: tuple[str, ...]) -> Stamp:
-    """What changes with every edit of one of the files, or when one comes or goes."""
-    stamp: list[tuple[int, int, int, int] | None] = []
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError:
-            stamp.append(None)
-        else:
-            stamp.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    return tuple(stamp)

@@ -32,6 +32,10 @@ from zope.interface import provider
 _PLAIN = re.compile(r"[^\s\"\\=\x00-\x20\x7f-\U0010ffff]+\Z")
 _ESCAPED = re.compile(r'[\x00-\x1f\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"\\]')
 
+_QUESTION = re.compile(
+    r"DNSDatagramProtocol starting on |St(art|opp)ing protocol <twisted\.names\.|\(UDP Port "
+)
+
 VALUE_MAX = 2000
 """Longest value in characters; of longer ones the length is told instead of the rest."""
 
@@ -90,6 +94,14 @@ def _is_no_plugin_cache(event: LogEvent) -> Any:
     return PredicateResult.yes
 
 
+@provider(ILogFilterPredicate)
+def _is_no_question(event: LogEvent) -> Any:
+    """Each question to the DNS would be four lines about its port."""
+    if event.get("log_namespace") == "log_legacy" and _QUESTION.match(event.get("log_text") or ""):
+        return PredicateResult.no
+    return PredicateResult.maybe
+
+
 def _line(event: LogEvent) -> str:
     text = formatEvent(event)
     if "log_failure" in event:
@@ -129,7 +141,7 @@ def use_twistd(options: Mapping[str, Any]) -> None:
 
 def twistd_observer() -> ILogObserver:
     """
-    twistd's own observer, as its options want it, less one line about plugins.
+    twistd's own observer, as its options want it, less some lines that help nobody.
 
     twistd calls this by name and with no argument; hence L{use_twistd}.
     """
@@ -139,4 +151,4 @@ def twistd_observer() -> ILogObserver:
     observer = UnixAppLogger(_twistd)._getLogObserver()
     if not ILogObserver.providedBy(observer):
         observer = LegacyLogObserverWrapper(observer)
-    return FilteringLogObserver(observer, [_is_no_plugin_cache])
+    return FilteringLogObserver(observer, [_is_no_question, _is_no_plugin_cache])

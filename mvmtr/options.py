@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from twisted.python import usage
 from twisted.python.reflect import namedAny
@@ -24,17 +24,23 @@ class ConfigurationOptions(usage.Options):
     optFlags = [
         ["stdio", None, "Serve one client on descriptors 0 and 1; log to descriptor 2."],
         ["no-qmail", None, "Read no control file, and take no further arguments."],
+        ["submission", None, "Take new mail from users who have authenticated, on tcp:587."],
     ]
 
     optParameters = [
         ["control-dir", None, None, f"Folder of qmail control files. [default: {CONTROL_DIR}]"],
         ["tcp-rules", None, None, "Compiled rules file, as for tcpserver -x."],
         ["remote-host", None, "off", "Look up names of clients: off, ptr or paranoid."],
-        ["queue", None, "qmail", "Where mail goes: qmail[:PROGRAM], maildir:FOLDER, discard:"],
+        [
+            "queue",
+            None,
+            "qmail",
+            "Where mail goes: qmail[:PROGRAM], maildir:FOLDER, discard: or python:CLASS",
+        ],
         ["hostname", None, None, "Own name in greeting and replies."],
         ["bodycache", "b", None, "Bytes of a message that are held in memory."],
         ["max-connections", None, None, "Sessions at a time. [default: 40]"],
-        ["max-per-address", None, None, "The same for one client. [default: no limit]"],
+        ["max-per-address", None, None, "The same for one client. [default: half of that]"],
     ]
 
     def __init__(self) -> None:
@@ -42,6 +48,7 @@ class ConfigurationOptions(usage.Options):
         self["listen"] = []
         self["set"] = {}
         self["checks"] = []
+        self["auth"] = []
         self.arguments: Sequence[str] = ()
         self.missing_control_dir: str | None = None
 
@@ -62,6 +69,22 @@ class ConfigurationOptions(usage.Options):
             self["checks"].append(namedAny(name)())
         except Exception as error:
             raise usage.UsageError(f"--check {name}: {type(error).__name__}: {error}") from error
+
+    def opt_auth(self, description: str) -> None:
+        """Check passwords with TYPE[:ARGUMENT], see --help-auth; may be repeated."""
+        from mvmtr.auth.from_string import BadChecker, checker_from_string
+
+        try:
+            self["auth"].append(checker_from_string(description))
+        except BadChecker as error:
+            raise usage.UsageError(f"--auth {error}") from None
+
+    def opt_help_auth(self) -> None:
+        """Show the types of --auth and exit."""
+        from mvmtr.auth.from_string import types
+
+        print("\n".join(types()))
+        sys.exit(0)
 
     def opt_version(self) -> None:
         """Print the version and exit."""
@@ -120,6 +143,11 @@ class ConfigurationOptions(usage.Options):
         if self["remote-host"] != "off":
             raise usage.UsageError("--stdio and --remote-host exclude each other")
 
+    def warnings(self) -> Iterator[str]:
+        """What the options are probably not meant to say."""
+        if self["submission"] and not self["auth"]:
+            yield "--submission without --auth: nobody may send but clients with RELAYCLIENT"
+
     def sources(self) -> Sources:
         """Where the configuration comes from."""
         return Sources(
@@ -128,4 +156,5 @@ class ConfigurationOptions(usage.Options):
             queue=self["queue"],
             overrides=self["set"],
             checks=tuple(self["checks"]),
+            submission=bool(self["submission"]),
         )

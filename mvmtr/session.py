@@ -247,6 +247,8 @@ class Session:
     @ivar user: the authenticated user, or C{None}.
     @ivar relay: why this client may send anywhere; empty when it may not.
     @ivar witness: told of every check that is asked and what it answered.
+    @ivar has_spoken: tells at the connect stage whether the client has sent something before
+        it was greeted; C{None} where that can't be told.
     """
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
@@ -260,6 +262,7 @@ class Session:
         self.relay = ""
         self.transaction: Transaction | None = None
         self.witness: Witness | None = None
+        self.has_spoken: Callable[[], bool | None] = lambda: None
         self.forget()
 
     def forget(self) -> None:
@@ -268,6 +271,16 @@ class Session:
         self.esmtp = False
         granted = b"RELAYCLIENT" in self.connection.environment
         self.relay = "RELAYCLIENT is set" if granted else ""
+
+    def encrypted(self, encryption: Encryption | None) -> None:
+        """There is TLS under the session; the holder of some client certificates may relay."""
+        self.encryption = encryption
+        holder = None if encryption is None else encryption.client
+        if holder is not None and not self.relay:
+            listed = {client.lower() for client in self.settings.smtp_server_tls_clients}
+            if holder.lower() in listed:
+                named = holder.decode("utf-8", "backslashreplace")
+                self.relay = f"client certificate of {named}"
 
     def as_environment(self) -> dict[bytes, bytes]:
         """

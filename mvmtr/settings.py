@@ -18,6 +18,7 @@ from mvmtr.values import (
     Network,
     SettingError,
     dns_lists,
+    dns_server,
     folder,
     host_name,
     lines,
@@ -105,8 +106,11 @@ class Settings:
         "sessions",
         "the same from one client address; 0: no limit; unset: half of all, but for loopback",
     )
-    smtp_server_connections_per_network: int = _control(
-        number, 0, "sessions", "the same from one network, IPv4 /24 or IPv6 /64; 0: no limit"
+    smtp_server_connections_per_network: int | None = _control(
+        number,
+        None,
+        "sessions",
+        "the same from one network, IPv4 /24 or IPv6 /64; 0: no limit; unset: half of all on IPv6",
     )
     smtp_server_rate_time: int = _control(
         positive, 60, "seconds", "the time in which connections are counted for a rate"
@@ -133,7 +137,7 @@ class Settings:
         number,
         67108864,
         "bytes",
-        "of message text held in memory by all sessions; beyond, text goes to files at once",
+        "held in memory for all sessions; beyond, message text goes to files at once",
     )
     smtp_server_spool_free: int = _control(
         number, 16777216, "bytes", "to be left free on the file systems of spool and queue"
@@ -218,7 +222,7 @@ class Settings:
         positive, 1, "points", "from lists at which a client is refused"
     )
     smtp_server_dns: str = _control(
-        str, "", "endpoint", "ADDRESS[:PORT] of the DNS server to ask; empty: the system's"
+        dns_server, "", "endpoint", "ADDRESS[:PORT] of the DNS server to ask; empty: the system's"
     )
     smtp_server_rcpt_domains: tuple[bytes, ...] = _control(
         words, (), "domains", "taken mail for, as well as rcpthosts; .name: all below name"

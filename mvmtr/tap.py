@@ -14,17 +14,24 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from mvmtr.assemble import Assembly, ConfigurationError, inherited
+from mvmtr.assemble import Assembly, ConfigurationError, Sources, inherited
+from mvmtr.auth.portal import portal_for
+from mvmtr.compat.tcpserver import connection_from_environment, forget_client
 from mvmtr.live import LiveConfiguration
 from mvmtr.log import use_twistd
 from mvmtr.options import ConfigurationOptions
-from mvmtr.protocol.delivery import anonymous_portal
+from mvmtr.protocol.door import Door
+from mvmtr.protocol.peer import ip_of
 from mvmtr.protocol.reply import CONTROLS_UNREADABLE, reply_of
 from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory
+from mvmtr.protocol.tls import Newest
 from mvmtr.session import Connection
 from mvmtr.settings import Settings
 
 log = Logger()
+
+SMTPS = b"SMTPS"
+"""Set for a session with TLS from the first byte, as the qmail TLS patch has it."""
 
 EXAMPLES = """
 Examples:
@@ -37,6 +44,8 @@ Examples:
           --set smtp_server_rcpt_domains=example.org
   on IPv6, and on IPv4 as well where the system takes that there, as Linux does:
       twistd mvmtr --listen=tcp6:25
+  with TLS from the first byte on port 465, with the certificate in the control folder:
+      twistd mvmtr --listen=tcp:25 --listen=tls:465
   on some addresses only:
       twistd mvmtr --listen=tcp:25:interface=127.0.0.1 '--listen=tcp6:25:interface=\\:\\:1'
 """
@@ -78,14 +87,16 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     try:
-        live = LiveConfiguration(options.sources(), reactor)
+        live = LiveConfiguration(_sources(options), reactor)
+        if not options["stdio"] or SMTPS in os.environb:
+            live.assembly.secure()
     except ConfigurationError as error:
-        if options["stdio"]:
+        if options["stdio"] and SMTPS not in os.environb:
             os.write(1, reply_of(CONTROLS_UNREADABLE))
         sys.exit(f"mvmtr: {error}")
     _warn(options, live.assembly)
     if options["stdio"]:
-        return _stdio_service(live.assembly, reactor)
+        return _stdio_service(options, live.assembly, reactor)
     listener = _listener(options, live, reactor)
     try:
         # Now, and not when the service starts, for twistd has no terminal any more then.
@@ -95,7 +106,17 @@ def makeService(options: Options) -> IService:
     return listener
 
 
+def _sources(options: Options) -> Sources:
+    sources = options.sources()
+    if options["stdio"] and os.environb.get(b"UCSPITLS") == b"!":
+        overrides = {"smtp_server_require_tls": "on", **sources.overrides}
+        return replace(sources, overrides=overrides)
+    return sources
+
+
 def _warn(options: Options, assembly: Assembly) -> None:
+    for warning in options.warnings():
+        log.warn("{warning}", warning=warning)
     if options.missing_control_dir is not None:
         log.warn(
             "{folder} does not exist: no qmail compatibility, and no recipient is accepted but "
@@ -106,12 +127,16 @@ def _warn(options: Options, assembly: Assembly) -> None:
         log.warn("{warning}", warning=warning)
 
 
-def _stdio_service(assembly: Assembly, reactor: Any) -> IService:
-    from mvmtr.compat.tcpserver import connection_from_environment
+def _stdio_service(options: Options, assembly: Assembly, reactor: Any) -> IService:
     from mvmtr.protocol.stdio import StdioService
 
+    connection = connection_from_environment(dict(os.environb))
+
     def describe(raw: Connection) -> Connection:
-        connection = connection_from_environment(os.environb)
+        if raw.forwarded_by is not None:
+            # This process is for one connection only.
+            forget_client(os.environb)
+            return replace(raw, local_host=connection.local_host, environment=dict(os.environb))
         if connection.remote_ip is None and connection.local_ip is None:
             return replace(connection, remote_ip=raw.remote_ip, local_ip=raw.local_ip)
         return connection
@@ -121,16 +146,30 @@ def _stdio_service(assembly: Assembly, reactor: Any) -> IService:
             # twistd itself knows no other status than 0.
             atexit.register(os._exit, status)
 
-    factory = ReceiverFactory(assembly.for_connection, anonymous_portal(), describe)
-    stop_timeout = assembly.configuration.settings.smtp_server_stop_timeout
-    return StdioService(reactor, factory, ended, stop_timeout)
+    factory = ReceiverFactory(assembly.for_connection, portal_for(options["auth"]), describe)
+    settings = assembly.configuration.settings
+    context = None
+    if SMTPS in os.environb:
+        context = assembly.configuration.tls
+        if context is None:
+            sys.exit("mvmtr: SMTPS is set, but there is no certificate")
+    door = Door(
+        factory, lambda: settings, context, lambda addr: connection.remote_ip or ip_of(addr)
+    )
+    parent = None
+    if b"UCSPITLS" in os.environb or b"SSL_PROTOCOL" in os.environb:
+        from mvmtr.protocol.ucspi import Parent
+
+        parent = Parent(os.environb, reactor)
+    return StdioService(reactor, door, ended, settings.smtp_server_stop_timeout, parent)
 
 
 def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listener:
     if b"RELAYCLIENT" in os.environb:
         log.warn("RELAYCLIENT in the environment of a listening mvmtr means nothing")
+    forget_client(os.environb)
     environment = inherited()
-    name_of = _names(options["remote-host"])
+    name_of = _names(options["remote-host"], live.assembly.configuration.settings, reactor)
 
     def describe(raw: Connection) -> Any:
         live.refresh()
@@ -139,7 +178,8 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
             local_host=live.assembly.configuration.settings.usehostname or None,
             environment=environment,
         )
-        if name_of is None or connection.remote_ip is None:
+        known = connection.remote_host is not None
+        if name_of is None or known or connection.remote_ip is None:
             return live.assembly.ruled(connection)
         return Deferred.fromCoroutine(name_of(connection.remote_ip)).addCallback(
             lambda host: live.assembly.ruled(replace(connection, remote_host=host))
@@ -148,19 +188,33 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
     def settings() -> Settings:
         return live.assembly.configuration.settings
 
-    factory = ReceiverFactory(live.for_connection, anonymous_portal(), describe, settings)
+    def certificates() -> Any:
+        live.refresh()
+        return live.assembly.configuration.tls
+
+    newest = Newest(certificates)
+
+    def door(secure: bool) -> Door:
+        if secure and certificates() is None:
+            raise CannotListen("there is no certificate")
+        return Door(factory, settings, newest if secure else None)
+
+    factory = ReceiverFactory(live.for_connection, portal_for(options["auth"]), describe, settings)
     return Listener(
         reactor,
-        options["listen"] or ["tcp:25"],
+        options["listen"] or ["tcp:587" if options["submission"] else "tcp:25"],
         factory,
         live.assembly.configuration.settings.smtp_server_stop_timeout,
         reload=lambda: live.refresh(force=True),
+        door=door,
     )
 
 
-def _names(mode: str) -> Callable[[bytes], Any] | None:
+def _names(mode: str, settings: Settings, reactor: Any) -> Callable[[bytes], Any] | None:
     if mode == "off":
         return None
     from mvmtr.protocol.remotehost import RemoteHost
+    from mvmtr.resolver import resolver_for
 
-    return RemoteHost(paranoid=mode == "paranoid").name_of
+    resolver = resolver_for(settings.smtp_server_dns, reactor)
+    return RemoteHost(mode == "paranoid", resolver).name_of

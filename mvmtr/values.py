@@ -7,11 +7,12 @@ Each function raises L{SettingError} for what is no such value.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 
 
 class SettingError(ValueError):
@@ -108,7 +109,8 @@ class DnsList:
     A list in the DNS, and what being on it counts.
 
     @ivar zone: its domain.
-    @ivar answers: the answers that count; empty: all within 127.0.0.0/8.
+    @ivar answers: the answers that count, each an IPv4 address whose numbers may be ranges,
+        as in C{127.0.[0..255].[1;3]}; empty: all that L{means_listed}.
     @ivar score: the points.
     """
 
@@ -116,13 +118,54 @@ class DnsList:
     answers: tuple[str, ...] = ()
     score: int = 1
 
+    def __str__(self) -> str:
+        answers = "=" + ";".join(self.answers) if self.answers else ""
+        score = f"*{self.score}" if self.score != 1 else ""
+        return self.zone + answers + score
+
+    @property
+    def label(self) -> str:
+        """
+        Its name for logs and clients: labels of 16 or more characters, which are keys of
+        customers and not for everybody, are left out.
+        """
+        labels = self.zone.split(".")
+        return ".".join([*(one for one in labels[:-2] if len(one) < 16), *labels[-2:]])
+
+    def counts(self, answer: IPv4Address) -> bool:
+        """Whether an answer of the list is one that counts."""
+        if not self.answers:
+            return means_listed(answer)
+        return any(
+            all(number in numbers for number, numbers in zip(answer.packed, octets, strict=True))
+            for octets in map(_octets, self.answers)
+        )
+
+
+_ERRORS = IPv4Network("127.255.255.0/24")
+_REFUSED = IPv4Address("127.0.0.1")
+
+
+def means_listed(answer: IPv4Address) -> bool:
+    """
+    Whether an answer of a list means that something is on it (RFC 5782, section 2.1).
+
+    Answers in 127.255.255.0/24 and 127.0.0.1 are how lists say that they do not talk to
+    who asks; an answer outside of 127.0.0.0/8 comes from somebody else.
+    """
+    return answer.is_loopback and answer != _REFUSED and answer not in _ERRORS
+
 
 _DNS_LIST = re.compile(
-    r"(?P<zone>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?"
-    r"(?:=(?P<answers>[0-9.]+(?:;[0-9.]+)*))?"
+    r"(?P<zone>[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*)\.?"
+    r"(?:=(?P<answers>[0-9.;\[\]]+))?"
     r"(?:\*(?P<score>-?[0-9]{1,6}))?",
     re.IGNORECASE,
 )
+_BETWEEN_ANSWERS = re.compile(r";(?![^\[]*\])")
+_OCTET = r"(?:\[([0-9.;]+)\]|([0-9]+))"
+_ANSWER = re.compile(r"\.".join([_OCTET] * 4))
+_RANGE = re.compile(r"(\d{1,3})(?:\.\.(\d{1,3}))?")
 
 
 def dns_lists(text: str) -> tuple[DnsList, ...]:
@@ -132,9 +175,57 @@ def dns_lists(text: str) -> tuple[DnsList, ...]:
 
 def _dns_list(word: str) -> DnsList:
     match = _DNS_LIST.fullmatch(word)
-    if match is None:
+    if match is None or len(match["zone"]) > 180:
         raise SettingError(f"{word!r} is not ZONE[=ANSWER][*SCORE]")
-    answers = tuple(match["answers"].split(";")) if match["answers"] else ()
+    answers = tuple(_BETWEEN_ANSWERS.split(match["answers"])) if match["answers"] else ()
     for answer in answers:
-        _network(answer)
+        _octets(answer)
     return DnsList(match["zone"].lower(), answers, int(match["score"] or 1))
+
+
+@functools.lru_cache(maxsize=1000)
+def _octets(answer: str) -> tuple[frozenset[int], ...]:
+    """The numbers that each part of an answer may be."""
+    match = _ANSWER.fullmatch(answer)
+    if match is None:
+        raise SettingError(f"{answer!r} is no IPv4 address")
+    parts = match.groups()[::2], match.groups()[1::2]
+    return tuple(
+        frozenset(_numbers(several or one, answer)) for several, one in zip(*parts, strict=True)
+    )
+
+
+def _numbers(part: str, answer: str) -> Iterator[int]:
+    for one in part.split(";"):
+        match = _RANGE.fullmatch(one)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last <= 255:
+            raise SettingError(f"{answer!r}: {one!r} is neither 0 to 255 nor FIRST..LAST")
+        yield from range(first, last + 1)
+
+
+def dns_server(text: str) -> str:
+    """C{ADDRESS[:PORT]}, with brackets around an IPv6 address that has a port; may be empty."""
+    if text:
+        address_and_port(text)
+    return text
+
+
+_WITH_PORT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
+
+
+def address_and_port(text: str) -> tuple[str, int]:
+    """
+    The address, in its usual form, and the port of a DNS server.
+
+    @raise SettingError: for what is neither.
+    """
+    match = _WITH_PORT.fullmatch(text)
+    address, port = (match[1] or match[2], match[3]) if match else (text, None)
+    try:
+        address = str(ip_address(address))
+        if not 0 < int(port or 53) < 65536:
+            raise ValueError(port)
+    except ValueError:
+        raise SettingError(f"{text!r} is not ADDRESS[:PORT] of a DNS server") from None
+    return address, int(port or 53)

@@ -88,6 +88,12 @@ def databytes(controls: Controls, path: str, lines: list[Line]) -> None:
     _number(controls, "smtp_server_msgsize_max", path, lines, least=0)
 
 
+def tlsclients(controls: Controls, path: str, lines: list[Line]) -> None:
+    """Mail addresses in client certificates whose holders may relay, one to a line."""
+    clients = tuple(line.text for line in lines)
+    _set(controls, "smtp_server_tls_clients", clients, path, _first(lines))
+
+
 def _number(controls: Controls, name: str, path: str, lines: list[Line], least: int) -> None:
     """The leading digits of the first line; without any, the default stays (control.c)."""
     line = _first(lines)
@@ -105,6 +111,7 @@ FILES: dict[str, _Setter] = {
     "smtpgreeting": smtpgreeting,
     "timeoutsmtpd": timeoutsmtpd,
     "databytes": databytes,
+    "tlsclients": tlsclients,
 }
 
 

@@ -132,7 +132,11 @@ class TcpRules:
         denied = connection.denied
         if rule.deny:
             denied = f"{self.path}: rule {rule.key.decode('utf-8', 'backslashreplace')!r}"
-        return replace(connection_from_environment(environment), denied=denied)
+        return replace(
+            connection_from_environment(environment),
+            forwarded_by=connection.forwarded_by,
+            denied=denied,
+        )
 
 
 @implementer(ICheck)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 from mvmtr.session import Connection
+
+_OF_CLIENT = (b"PROTO", b"RELAYCLIENT")
 
 
 def connection_from_environment(environment: Mapping[bytes, bytes]) -> Connection:
@@ -27,3 +29,13 @@ def connection_from_environment(environment: Mapping[bytes, bytes]) -> Connectio
         local_host=value(b"LOCALHOST"),
         environment=environment,
     )
+
+
+def forget_client(environment: MutableMapping[bytes, bytes]) -> None:
+    """
+    Drop from the environment who the client is and that it may relay, when it is not the one
+    that tcpserver saw. Programs that are run for it have these from its session.
+    """
+    for name in list(environment):
+        if name.startswith((b"TCPREMOTE", b"TCPLOCAL", b"TCP6")) or name in _OF_CLIENT:
+            del environment[name]

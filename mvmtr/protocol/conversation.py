@@ -10,25 +10,36 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from twisted.cred.credentials import Anonymous
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.mail.interfaces import IMessageDelivery
+from twisted.python.failure import Failure
 
 from mvmtr.configuration import Configuration
+from mvmtr.log import text_of
 from mvmtr.protocol import reply
 from mvmtr.protocol.delivery import IncomingMessage
-from mvmtr.protocol.journal import Journal
+from mvmtr.protocol.journal import Journal, refuse_connection
 from mvmtr.protocol.lines import LineTooLong
-from mvmtr.protocol.load import Load
-from mvmtr.protocol.peer import connection_over
+from mvmtr.protocol.load import Load, Memory
+from mvmtr.protocol.peer import connection_over, ip_of
 from mvmtr.protocol.secured import Secured
 from mvmtr.protocol.transfer import Transfer
+from mvmtr.protocol.unread import something_to_read
 from mvmtr.session import Connection, Defer, Discard, Reject, Session, Stage, Verdict
 
+HELD_ALWAYS = 4096
+"""Bytes of an unfinished command that a client may send however short memory is."""
+
 _NO_NAME = re.compile(rb"[^\x21-\x7e]")
+_IS_AUTH = re.compile(rb"AUTH ", re.IGNORECASE).match
+
+ANSWER_MAX = 12288
+"""Longest line of an AUTH exchange in bytes (RFC 4954, section 4)."""
 
 
 class Conversation(Secured):
@@ -40,9 +51,13 @@ class Conversation(Secured):
     @param describe: adds to a connection what the transport does not tell, at once or later.
     @param load: what all sessions use together.
     @ivar known: who talks to whom, when that is known otherwise than from the transport.
+    @ivar vouched: whether the client is one that another client spoke for (XCLIENT).
     @ivar quit: whether the client said QUIT.
     @ivar transfer: takes the input, when that is not commands.
-    @ivar answering: gets the next line instead of a command, when one is expected.
+    @ivar answering: gets the next line instead of a command, when one is expected; C{None}
+        when that was too long.
+    @ivar auth_failures: how often AUTH has failed, whatever happened in between.
+    @ivar envelope_size: bytes of memory that the transaction takes, without its text.
     """
 
     session: Session
@@ -59,9 +74,13 @@ class Conversation(Secured):
         self.portal = portal
         self.load = load or Load()
         self.known: Connection | None = None
+        self.vouched = False
         self.quit = False
         self.transfer: Transfer | None = None
-        self.answering: Callable[[bytes], None] | None = None
+        self.answering: Callable[[bytes | None], None] | None = None
+        self.auth_failures = 0
+        self.envelope_size = 0
+        self._memory = Memory(self.load)
         self._described_yet = False
         self._configure = configure
         self._describe = describe
@@ -78,6 +97,10 @@ class Conversation(Secured):
 
     def forget_transaction(self) -> None:
         """There is no transaction (RFC 5321, section 4.1.1.5)."""
+        raise NotImplementedError
+
+    def unreadable(self, line: bytes) -> None:
+        """A command line was refused as it stands; this is how it began."""
         raise NotImplementedError
 
     # What commands use
@@ -100,8 +123,9 @@ class Conversation(Secured):
             self.close()
         elif verdict.code >= 400:
             self._errors += 1
-            if self._errors >= self._settings.smtp_server_errors_max:
-                self.refuse("command", reply.TOO_MANY_ERRORS)
+            most = self._settings.smtp_server_errors_max
+            if self._errors >= most:
+                self.refuse("command", reply.TOO_MANY_ERRORS.because(f"the limit is {most}"))
 
     # The session
 
@@ -110,40 +134,131 @@ class Conversation(Secured):
         self._deadline_of_session: float | None = None
         self.start_session(self.known or connection_over(self.transport))
 
-    def start_session(self, connection: Connection) -> None:
-        """Log in, then ask the checks of the connect stage, then greet."""
-        self.when(self._describe(connection), self._described)
+    def start_session(
+        self,
+        connection: Connection,
+        prepare: Callable[[], None] | None = None,
+        greet: Callable[[], None] | None = None,
+    ) -> None:
+        """
+        Log in, then ask the checks of the connect stage, then greet. A session that there was
+        before is over.
+
+        @param prepare: called before the checks are asked.
+        @param greet: called in the place of L{greet}.
+        """
+        if self._described_yet:
+            self._journal.ended(self.quit)
+            self._described_yet = False
+
+        def described(connection: Connection) -> None:
+            self._described(connection)
+            if prepare is not None:
+                prepare()
+            self.log_in(Anonymous(), ask)
+
+        def ask() -> None:
+            self.decide(Stage.CONNECT, b"", decided)
+
+        def decided(verdict: Verdict | None) -> None:
+            if self._connected(verdict):
+                (greet or self.greet)()
+
+        self.when(self._describe(connection), described)
 
     def _described(self, connection: Connection) -> None:
         self.configuration = self._configure(connection)
         self._settings = self.configuration.settings
         name = self._settings.usehostname or socket.gethostname().encode("ascii", "replace")
         self.host = _NO_NAME.sub(b"?", name)
-        self.input.limit = self._settings.smtp_server_command_max
+        self.input.limit = self._longest_line()
         if self._deadline_of_session is None:
             self._deadline_of_session = self.seconds() + self._settings.smtp_server_session_timeout
         self.session = Session(connection, self._settings)
-        self.session.encryption = self.encryption
+        self.session.encrypted(self.encryption)
+        self.session.has_spoken = self._has_spoken
         self._journal = Journal(self.session)
         self._described_yet = True
-        self.log_in(Anonymous(), lambda: self.decide(Stage.CONNECT, b"", self._connected))
+
+    def _has_spoken(self) -> bool | None:
+        """Who speaks through another client can't be heard."""
+        if self.vouched:
+            return None
+        return True if self.input else something_to_read(self.transport)
+
+    def _longest_line(self) -> int:
+        """That of commands, or of AUTH where that is possible."""
+        longest = self._settings.smtp_server_command_max
+        if len(self.portal.listCredentialsInterfaces()) > 1:
+            longest = max(longest, ANSWER_MAX)
+        return longest
 
     def log_in(self, credentials: Any, then: Callable[[], None]) -> None:
-        """Take on an avatar."""
+        """Take on the avatar of somebody who can't be refused."""
 
         def logged_in(avatar: Any) -> None:
-            _interface, self.delivery, self._onLogout = avatar
+            self.take_on(avatar)
             then()
 
         mind = (self.session, self.configuration)
         self.when(self.portal.login(credentials, mind, IMessageDelivery), logged_in)
 
-    def _connected(self, verdict: Verdict | None) -> None:
+    def try_to_log_in(
+        self,
+        credentials: Any,
+        then: Callable[[Any], None],
+        failed: Callable[[Failure], None],
+    ) -> None:
+        """
+        Ask for an avatar, but do not take it on yet.
+
+        @param failed: called with the reason when there is none, or when that takes too long.
+        """
+        mind = (self.session, self.configuration)
+        login: Deferred[Any] = self.portal.login(credentials, mind, IMessageDelivery)
+        # All that a clock must have is callLater.
+        login.addTimeout(self._settings.smtp_server_check_timeout, self)  # type: ignore[arg-type]
+        login.addCallbacks(
+            lambda avatar: lambda: then(avatar), lambda failure: lambda: failed(failure)
+        )
+        self.when(login, lambda function: function())
+
+    def take_on(self, avatar: Any) -> None:
+        """Let the session be that of an avatar, and of its user."""
+        if self._onLogout is not None:
+            self._onLogout()
+        _interface, self.delivery, self._onLogout = avatar
+        if self.delivery.user is not None:
+            self.become(self.delivery.user)
+
+    def become(self, user: bytes) -> None:
+        """The client is that user, who may relay."""
+        self.session.user = user
+        if not self.session.relay:
+            self.session.relay = f"authenticated as {text_of(user)}"
+
+    def throw_away(self, verdict: Discard) -> None:
+        """All messages of this session that begin from now on are for nobody."""
+        self._discard = verdict
+
+    def ask(self, challenge: bytes, answering: Callable[[bytes | None], None]) -> None:
+        """Ask for a line that is no command (RFC 4954, section 4)."""
+        self.answering = answering
+        self.input.limit = ANSWER_MAX
+        self.write(reply.reply(334, [challenge]))
+
+    def _connected(self, verdict: Verdict | None) -> bool:
+        self.session.has_spoken = lambda: None
         if isinstance(verdict, (Reject, Defer)):
             self.refuse("connect", verdict)
-            self.close()
-            return
+            # One that has spoken would not see why, were its words left unread.
+            self.close(linger=True)
+            return False
         self._discard = verdict if isinstance(verdict, Discard) else None
+        return True
+
+    def greet(self) -> None:
+        """Say who is here."""
         self.write(reply.reply(220, self._greeting()))
 
     def _greeting(self) -> list[bytes]:
@@ -165,12 +280,27 @@ class Conversation(Secured):
     def _time_left(self) -> float:
         """Seconds that the session as a whole still has."""
         assert self._deadline_of_session is not None
-        return max(0.0, self._deadline_of_session - self.seconds())
+        left = self._deadline_of_session - self.seconds()
+        # The clock of the timer is another one, and may be a little ahead.
+        return left if left > 0.1 else 0.0
+
+    def holds(self, unread: int) -> None:
+        """Account for what is held; a client that takes too much of it must go."""
+        if not self._described_yet:
+            return
+        unread += len(self.session.helo or b"")
+        self._memory.hold(unread + self.envelope_size)
+        if unread <= HELD_ALWAYS or self._closing or self._waiting or self._congested:
+            return
+        if self.load.memory > self._settings.smtp_server_memory_max:
+            self.refuse("line", reply.NO_MEMORY.by("memory"))
 
     def timed_out(self) -> None:
         """As qmail-smtpd, with 451; or the session as a whole has lasted too long."""
         if self._described_yet and not self._time_left():
-            self.refuse("timeout", reply.SESSION_TOO_LONG)
+            most = self._settings.smtp_server_session_timeout
+            reason = f"the limit is {most} seconds"
+            self.refuse("timeout", reply.SESSION_TOO_LONG.because(reason))
         else:
             self.refuse("timeout", reply.TIMEOUT)
 
@@ -179,13 +309,27 @@ class Conversation(Secured):
         if self._described_yet:
             self.forget_transaction()
             self.session.forget()
-            self.session.encryption = self.encryption
+            self.answering = None
+            if self.vouched and self.encryption is not None:
+                # The certificate is that of who speaks for the client, not of the client.
+                self.encryption = replace(self.encryption, client=None)
+            self.session.encrypted(self.encryption)
             self.log_in(Anonymous(), lambda: None)
 
     def spoke_in_clear(self) -> None:
         """None of it is run."""
         self.refuse("starttls", reply.NOT_A_HANDSHAKE)
-        self.close()
+        self.close(linger=True)
+
+    def handshake_failed(self, reason: str) -> None:
+        """There is no session yet where TLS was to be there from the beginning."""
+        verdict = reply.NO_HANDSHAKE.because(reason)
+        if self._described_yet:
+            self._journal.refused("starttls", None, verdict)
+        else:
+            # The other end is all that a transport knows when it is gone.
+            peer = self.known.remote_ip if self.known else ip_of(self.transport.getPeer())
+            refuse_connection(peer, verdict)
 
     def broken(self) -> None:
         """The reason is in the log."""
@@ -200,6 +344,7 @@ class Conversation(Secured):
         if self._described_yet:
             self._journal.ended(self.quit)
             self.forget_transaction()
+        self._memory.hold(0)
 
     def step(self) -> bool:
         """One command, or one piece of a message."""
@@ -207,15 +352,29 @@ class Conversation(Secured):
             return self.transfer.step()
         try:
             line = self.input.line()
-        except LineTooLong:
-            self.answering = None
-            self.refuse("line", reply.LINE_TOO_LONG)
+        except LineTooLong as error:
+            if self.answering is not None:
+                self._answered(None)
+            else:
+                self._line_too_long(error.start)
             return True
         if line is None:
             return False
         if self.answering is not None:
-            answer, self.answering = self.answering, None
-            answer(line)
+            self._answered(line)
+        elif len(line) > self._settings.smtp_server_command_max and not _IS_AUTH(line):
+            self._line_too_long(line)
         else:
             self.command(line)
         return True
+
+    def _answered(self, line: bytes | None) -> None:
+        assert self.answering is not None
+        answering, self.answering = self.answering, None
+        self.input.limit = self._longest_line()
+        answering(line)
+
+    def _line_too_long(self, start: bytes) -> None:
+        reason = f"the limit is {self._settings.smtp_server_command_max} bytes"
+        self.refuse("line", reply.LINE_TOO_LONG.because(reason))
+        self.unreadable(start)

@@ -12,8 +12,8 @@ import re
 END = b"\r\n.\r\n"
 
 _STUFFED_DOT = re.compile(rb"\r\n\.(?!\r)")
-_HOP = re.compile(rb"\r\n(?:received|delivered-to):", re.IGNORECASE)
-_HOP_LENGTH = len(b"\r\ndelivered-to:")
+_HOP = rb"(?:received|delivered-to):"
+_HOP_LENGTH = len(b"delivered-to:")
 
 
 class BareLineFeed(ValueError):
@@ -27,12 +27,20 @@ class HopCounter:
     Lines are looked at as they come over the wire: one with a stuffed dot is no field,
     and only CRLF CRLF ends the header (C{blast} in qmail-smtpd.c).
 
+    @param line_end: what ends a line, where that is not CRLF.
     @ivar hops: the number so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, line_end: bytes = b"\r\n") -> None:
         self.hops = 0
-        self._tail: bytes | None = b"\r\n"
+        self._tail: bytes | None = line_end
+        self._end = line_end
+        self._hop = re.compile(line_end + _HOP, re.IGNORECASE)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the header is over."""
+        return self._tail is None
 
     def feed(self, raw: bytes) -> None:
         """Look at the next bytes from the wire."""
@@ -40,11 +48,12 @@ class HopCounter:
             return
         seen = len(self._tail)
         raw = self._tail + raw
-        end = raw.find(b"\r\n\r\n", max(0, seen - 3))
+        length = len(self._end)
+        end = raw.find(2 * self._end, max(0, seen - 2 * length + 1))
         if end >= 0:
-            raw = raw[: end + 2]
-        self.hops += sum(match.end() > seen for match in _HOP.finditer(raw))
-        self._tail = None if end >= 0 else raw[1 - _HOP_LENGTH :]
+            raw = raw[: end + length]
+        self.hops += sum(match.end() > seen for match in self._hop.finditer(raw))
+        self._tail = None if end >= 0 else raw[1 - length - _HOP_LENGTH :]
 
 
 class DataDecoder:

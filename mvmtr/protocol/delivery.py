@@ -63,9 +63,14 @@ class Delivery:
 
     Addresses are bytes here, as they came over the wire with their quotes off: those of
     C{twisted.mail.smtp} refuse much that qmail takes.
+
+    @ivar user: whose it is; C{None} for those who have not said who they are.
     """
 
-    def __init__(self, session: Session, configuration: Configuration) -> None:
+    def __init__(
+        self, session: Session, configuration: Configuration, user: bytes | None = None
+    ) -> None:
+        self.user = user
         self._session = session
         self._configuration = configuration
         self._message: IncomingMessage | None = None
@@ -133,7 +138,7 @@ class IncomingMessage:
     Up to the body cache it is held in memory, then in a file without a name. It is whole
     before anybody is asked to take it.
 
-    @ivar hops: how often it was received before; set before the end.
+    @ivar hops: how often it was received before, as far as it has come.
     """
 
     def __init__(self, session: Session, configuration: Configuration) -> None:
@@ -165,6 +170,15 @@ class IncomingMessage:
             log.error("unable to hold a message: {error}", error=error)
             self._fail(NO_STORAGE)
 
+    @property
+    def refusal(self) -> Verdict | None:
+        """Why the message can't be taken, as far as it has come; C{None} if it can."""
+        if self.hops >= self._session.settings.smtp_server_hops_max:
+            return LOOPING.by("hops")
+        if self._failure is not None:
+            return self._failure.by("size" if self._failure is TOO_LARGE else "storage")
+        return None
+
     def _fail(self, verdict: Verdict) -> None:
         self._failure = verdict
         self.connectionLost()
@@ -180,10 +194,9 @@ class IncomingMessage:
         @return: what to tell the client, at once or as a Deferred that does not fail.
         """
         self._rewind()
-        if self.hops >= self._session.settings.smtp_server_hops_max:
-            return LOOPING.by("hops")
-        if self._failure is not None:
-            return self._failure.by("size" if self._failure is TOO_LARGE else "storage")
+        refusal = self.refusal
+        if refusal is not None:
+            return refusal
         policy = self._configuration.policy
         answer: Deferred[Verdict] | Verdict = then(
             policy.decide(self._session, Stage.MESSAGE), self._decided
@@ -260,9 +273,8 @@ class Realm:
         if IMessageDelivery not in interfaces:
             raise NotImplementedError("there are only IMessageDelivery avatars here")
         session, configuration = mind
-        if avatarId is not ANONYMOUS:
-            session.user = avatarId
-        return IMessageDelivery, Delivery(session, configuration), lambda: None
+        user = None if avatarId is ANONYMOUS else avatarId
+        return IMessageDelivery, Delivery(session, configuration, user), lambda: None
 
 
 def anonymous_portal() -> Portal:

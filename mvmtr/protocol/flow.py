@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IPushProducer,
+    ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
@@ -34,6 +35,9 @@ log = Logger()
 CLOSE_TIMEOUT = 30
 """Seconds that a client has to read the last replies."""
 
+OUTPUT_MAX = 16384
+"""Bytes of replies that are kept back to leave in one write."""
+
 LINGER = 0.5
 """Seconds that a client has to stop sending, once it was told that nothing more is read."""
 
@@ -42,7 +46,7 @@ LINGER = 0.5
 class Flow(ESMTP):
     """
     What moves bytes and replies; a subclass says what they mean, in C{begin}, C{step},
-    C{patience}, C{timed_out}, C{broken}, C{stopped} and C{ended}.
+    C{patience}, C{holds}, C{timed_out}, C{broken}, C{stopped} and C{ended}.
 
     @ivar input: what the client has sent; the subclass sets its limit in C{begin}.
     @ivar finished: fires when the connection is gone and no work is left.
@@ -59,6 +63,7 @@ class Flow(ESMTP):
         self.finished: Deferred[None] = Deferred()
         self.input = LineReader(0)
         self._output: list[bytes] = []
+        self._output_size = 0
         self._working = False
         self._waiting = False
         self._congested = False
@@ -82,6 +87,10 @@ class Flow(ESMTP):
         """How long to wait for more input now, in seconds."""
         raise NotImplementedError
 
+    def holds(self, unread: int) -> None:
+        """So many bytes have come in and are not worked on."""
+        raise NotImplementedError
+
     def timed_out(self) -> None:
         """The client was silent for that long."""
         raise NotImplementedError
@@ -101,8 +110,12 @@ class Flow(ESMTP):
     # What a subclass uses
 
     def write(self, data: bytes) -> None:
-        """Send a reply, together with the others of this batch."""
+        """Send a reply, together with the others of this batch, unless those are many."""
         self._output.append(data)
+        self._output_size += len(data)
+        if self._output_size > OUTPUT_MAX:
+            # A client that does not read is noticed before the replies pile up.
+            self._flush()
 
     def when(self, value: Any, function: Callable[[Any], None]) -> None:
         """Go on with a value: at once, or when the Deferred has it."""
@@ -129,7 +142,9 @@ class Flow(ESMTP):
         self._flush()
         self.transport.unregisterProducer()
         # Only TCP resets a connection that is closed with input unread.
-        is_tcp: bool = ITCPTransport.providedBy(self.transport)
+        # Under TLS the client says itself when it has heard everything.
+        is_tcp = ITCPTransport.providedBy(self.transport)
+        is_tcp = is_tcp and not ISSLTransport.providedBy(self.transport)
         if linger and is_tcp and not self._end_of_input:
             self._deadline = self.callLater(LINGER, self._leave)
             self.transport.loseWriteConnection()
@@ -154,6 +169,7 @@ class Flow(ESMTP):
             return
         self.input.feed(data)
         self._work()
+        self.holds(len(self.input))
 
     def readConnectionLost(self) -> None:
         """The client sends no more; what it has sent is answered."""
@@ -180,6 +196,7 @@ class Flow(ESMTP):
         if not self._waiting:
             self.transport.resumeProducing()
             self._work()
+            self.holds(len(self.input))
 
     def stopProducing(self) -> None:
         """The connection is gone; C{connectionLost} tells."""
@@ -251,6 +268,7 @@ class Flow(ESMTP):
             if not self._congested:
                 self.transport.resumeProducing()
             self._work()
+            self.holds(len(self.input))
 
     def _failed(self, failure: Failure) -> None:
         log.failure("a session broke", failure)
@@ -263,6 +281,7 @@ class Flow(ESMTP):
 
     def _flush(self) -> None:
         output, self._output = self._output, []
+        self._output_size = 0
         if output and not self._lost:
             self.transport.write(b"".join(output))
 

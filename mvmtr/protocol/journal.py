@@ -70,10 +70,12 @@ class Journal:
 
     def ended(self, quit: bool) -> None:
         """The session is over."""
+        encryption = self._session.encryption
         self._emit(
             "connection",
             {
                 "host": self._session.connection.remote_host,
+                "tls": encryption and f"{encryption.protocol} {encryption.cipher}",
                 "quit": "yes" if quit else "no",
                 "messages": self._accepted,
                 "refused_messages": self._refused_messages,
@@ -88,7 +90,9 @@ class Journal:
             event=event,
             session=session.id,
             client=session.connection.remote_ip or b"unknown",
+            via=session.connection.forwarded_by,
             helo=session.helo,
+            user=session.user,
         )
         if session.transaction is not None:
             record["sender"] = session.transaction.reverse_path

@@ -5,9 +5,20 @@ Cutting what a client sends into command lines. Pure: bytes in, values out.
 
 from __future__ import annotations
 
+START = 16
+"""How many bytes are known of a line that was dropped."""
+
 
 class LineTooLong(ValueError):
-    """A command line over the limit; it has been dropped up to its end."""
+    """
+    A command line over the limit; it has been dropped up to its end.
+
+    @ivar start: how it began.
+    """
+
+    def __init__(self, start: bytes) -> None:
+        super().__init__(start)
+        self.start = start
 
 
 class LineReader:
@@ -26,6 +37,7 @@ class LineReader:
         self._buffer = bytearray()
         self._searched = 0
         self._dropping = False
+        self._start = b""
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -34,10 +46,14 @@ class LineReader:
         """Append bytes from the wire."""
         self._buffer += data
 
-    def take(self) -> bytes:
-        """All bytes that are there."""
-        data = bytes(self._buffer)
-        self._buffer.clear()
+    def take(self, most: int | None = None) -> bytes:
+        """
+        All bytes that are there.
+
+        @param most: take no more than so many.
+        """
+        data = bytes(self._buffer[:most])
+        del self._buffer[:most]
         self._searched = 0
         return data
 
@@ -50,7 +66,7 @@ class LineReader:
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
             if self._dropping or len(self._buffer) > self.limit + 1:
-                self._dropping = True
+                self._drop(bytes(self._buffer[:START]))
                 self._buffer.clear()
             self._searched = len(self._buffer)
             return None
@@ -60,6 +76,12 @@ class LineReader:
         if line.endswith(b"\r"):
             line = line[:-1]
         if self._dropping or len(line) > self.limit:
+            self._drop(line[:START])
             self._dropping = False
-            raise LineTooLong
+            raise LineTooLong(self._start)
         return line
+
+    def _drop(self, start: bytes) -> None:
+        if not self._dropping:
+            self._dropping = True
+            self._start = start

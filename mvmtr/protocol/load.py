@@ -1,15 +1,231 @@
 # -*- test-case-name: mvmtr.test.test_load -*-
-"""What all sessions of a process use together. Pure: counts, and no transport."""
+"""
+What all sessions of a process use together: places, rates, memory. Pure: counts, and no
+transport. What is counted is bounded in memory, however many clients there are.
+"""
 
 from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from mvmtr.auth.failures import Failures
+from mvmtr.protocol.reply import TOO_FAST, TOO_MANY
+from mvmtr.session import Verdict
+from mvmtr.settings import Settings
+
+TALLY_ROOM = 50_000
+"""Keys that a tally remembers at a time."""
+
+NETWORK_BITS = {4: 24, 6: 64}
+"""How much of an address tells the network, by version of IP."""
+
+
+class Tally:
+    """
+    How often each of many keys was counted within a time. The time of a key begins when it
+    is counted first; when it is over, the count begins anew.
+
+    @param seconds: the clock.
+    @param room: how many keys are remembered; beyond, the oldest is forgotten.
+    """
+
+    def __init__(
+        self, seconds: Callable[[], float] = time.monotonic, room: int = TALLY_ROOM
+    ) -> None:
+        self._seconds = seconds
+        self._room = room
+        # In the order in which their times began.
+        self._counts: dict[bytes, tuple[float, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def number(self, key: bytes, period: float) -> int:
+        """How often it was counted in the time that runs."""
+        begin, count = self._counts.get(key, (0.0, 0))
+        return count if count and self._seconds() - begin < period else 0
+
+    def count(self, key: bytes, period: float) -> int:
+        """Count it once more; how often that makes."""
+        now = self._seconds()
+        self._forget(now - period)
+        begin, count = self._counts.get(key, (now, 0))
+        if now - begin >= period:
+            del self._counts[key]
+            begin, count = now, 0
+        self._counts[key] = begin, count + 1
+        if len(self._counts) > self._room:
+            del self._counts[next(iter(self._counts))]
+        return count + 1
+
+    def _forget(self, before: float) -> None:
+        """Drop a few keys whose time is over: more than are added."""
+        for _ in range(3):
+            oldest = next(iter(self._counts), None)
+            if oldest is None or self._counts[oldest][0] > before:
+                return
+            del self._counts[oldest]
+
+
+_NO_ADDRESS = b"unknown"
+
+
+class Places:
+    """
+    Who has a connection, and who may have one more.
+
+    @param seconds: the clock.
+    @ivar taken: connections that there are.
+    """
+
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self.taken = 0
+        self._held: Counter[bytes] = Counter()
+        self._rates = Tally(seconds)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def objection(self, address: bytes | None, settings: Settings) -> Verdict | None:
+        """
+        Why there is no place for one more connection; C{None} if there is one.
+
+        @param address: of the client; C{None} if it has none.
+        """
+        total = settings.smtp_server_connections_max
+        if self.taken >= total:
+            return TOO_MANY.because(f"the limit is {total} at a time")
+        rate_of_address = settings.smtp_server_rate_per_address
+        rate_of_network = settings.smtp_server_rate_per_network
+        period = settings.smtp_server_rate_time
+        for who, key, places, rate in (
+            ("client", address or _NO_ADDRESS, _per_address(address, settings), rate_of_address),
+            ("network", network_of(address), _per_network(address, settings), rate_of_network),
+        ):
+            if places and self._held[key] >= places:
+                return TOO_MANY.because(f"the limit for one {who} is {places} at a time")
+            if rate and self._rates.number(key, period) >= rate:
+                return TOO_FAST.because(f"the limit for one {who} is {rate} in {period} seconds")
+        return None
+
+    def take(self, address: bytes | None, settings: Settings) -> None:
+        """One more connection has begun."""
+        self._hold(address)
+        for key, rate in (
+            (address or _NO_ADDRESS, settings.smtp_server_rate_per_address),
+            (network_of(address), settings.smtp_server_rate_per_network),
+        ):
+            if rate:
+                self._rates.count(key, settings.smtp_server_rate_time)
+
+    def move(
+        self, former: bytes | None, address: bytes | None, settings: Settings
+    ) -> Verdict | None:
+        """
+        A connection becomes that of another client.
+
+        @return: why it does not; it stays what it was then.
+        """
+        self.give_back(former)
+        objection = self.objection(address, settings)
+        if objection is None:
+            self.take(address, settings)
+        else:
+            self._hold(former)
+        return objection
+
+    def _hold(self, address: bytes | None) -> None:
+        self.taken += 1
+        self._held.update((address or _NO_ADDRESS, network_of(address)))
+
+    def give_back(self, address: bytes | None) -> None:
+        """A connection is over."""
+        self.taken -= 1
+        for key in (address or _NO_ADDRESS, network_of(address)):
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
+
+
+def _per_address(address: bytes | None, settings: Settings) -> int:
+    limit = settings.smtp_server_connections_per_address
+    if limit is None:
+        return 0 if _is_loopback(address) else _half(settings)
+    return limit
+
+
+def _per_network(address: bytes | None, settings: Settings) -> int:
+    """A client of IPv6 has a whole /64 to itself."""
+    limit = settings.smtp_server_connections_per_network
+    ip = _ip(address)
+    if ip is None:
+        return 0
+    if limit is None:
+        return 0 if ip.version == 4 or ip.is_loopback else _half(settings)
+    return limit
+
+
+def _half(settings: Settings) -> int:
+    return (settings.smtp_server_connections_max + 1) // 2
+
+
+def _is_loopback(address: bytes | None) -> bool:
+    ip = _ip(address)
+    return address is None or (ip is not None and ip.is_loopback)
+
+
+@lru_cache(maxsize=1024)
+def network_of(address: bytes | None) -> bytes:
+    """The network of an address: its /24, or /64 of IPv6; of no address, no network."""
+    ip = _ip(address)
+    if ip is None:
+        return b"no network"
+    return str(ip_network((ip, NETWORK_BITS[ip.version]), strict=False)).encode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def _ip(address: bytes | None) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address((address or b"").decode("ascii").partition("%")[0])
+    except ValueError:
+        return None
+
+
+class Memory:
+    """
+    What one holder keeps in memory, as part of the load.
+
+    @param load: where it is accounted for.
+    """
+
+    __slots__ = ("_load", "held")
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self.held = 0
+
+    def hold(self, size: int) -> None:
+        """So many bytes are held from now on, instead of those before."""
+        self._load.memory += size - self.held
+        self.held = size
 
 
 class Load:
     """
+    @param seconds: the clock.
+    @ivar places: who has a connection.
+    @ivar auth_failures: who has failed to log in lately.
     @ivar handshakes: TLS handshakes under way.
-    @ivar memory: bytes of message text that are held in memory.
+    @ivar memory: bytes that are held in memory for clients: text of messages, addresses of
+        recipients, and what has come in and was not worked on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self.places = Places(seconds)
+        self.auth_failures = Failures(Tally(seconds))
         self.handshakes = 0
         self.memory = 0

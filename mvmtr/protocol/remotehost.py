@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from twisted.logger import Logger
-from twisted.names import client, dns
+from twisted.names import dns
 
 log = Logger()
 
@@ -20,13 +20,12 @@ class RemoteHost:
     Looks up names of clients.
 
     @param paranoid: believe a name only if it has the client's address.
-    @param resolver: an L{IResolver<twisted.internet.interfaces.IResolver>}; the system's
-        when not given.
+    @param resolver: an L{IResolver<twisted.internet.interfaces.IResolver>}.
     """
 
-    def __init__(self, paranoid: bool, resolver: Any = None) -> None:
+    def __init__(self, paranoid: bool, resolver: Any) -> None:
         self._paranoid = paranoid
-        self._resolver = resolver or client.createResolver()
+        self._resolver = resolver
 
     async def name_of(self, ip: bytes) -> bytes | None:
         """

@@ -3,41 +3,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.protocol.flow import Flow
 from mvmtr.protocol.load import Load
+from mvmtr.protocol.tls import encryption_of, failure_text
 from mvmtr.session import Encryption
+
+if TYPE_CHECKING:
+    from mvmtr.protocol.ucspi import Ucspi
 
 _HANDSHAKE = b"\x16"
 """The first byte of a TLS handshake (RFC 8446, section 5.1)."""
+
+
+def _is_encrypted(transport: Any) -> bool:
+    return bool(ISSLTransport.providedBy(transport))
 
 
 @implementer(IHandshakeListener)
 class Secured(Flow):
     """
     A flow whose bytes may be encrypted; a subclass says what it means that they are, in
-    C{secured} and C{spoke_in_clear}.
+    C{secured}, C{spoke_in_clear} and C{handshake_failed}.
 
     @ivar load: where handshakes are counted.
     @ivar handshake_timeout: seconds that a handshake may take as a whole.
+    @ivar handshakes_max: handshakes of all sessions at a time.
     @ivar encryption: what was agreed upon, or C{None}.
+    @ivar ucspi: who does TLS for this process, if it does not do it itself.
     """
 
     load: Load
     handshake_timeout: float = 60
+    handshakes_max: float = float("inf")
     encryption: Encryption | None = None
+    ucspi: Ucspi | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self._begun = False
         self._shaking_hands = False
-        self._context: Any = None
+        self._creator: Any = None
 
     # What a subclass provides
 
@@ -49,72 +61,151 @@ class Secured(Flow):
         """There was something else where a handshake should have begun."""
         raise NotImplementedError
 
+    def handshake_failed(self, reason: str) -> None:
+        """A handshake came to nothing, and the connection ends."""
+        raise NotImplementedError
+
     # What a subclass uses
 
-    def start_tls(self, context: Any) -> None:
+    def start_tls(self, creator: Any, go_ahead: bytes) -> None:
         """
         Expect a handshake. What was written before goes out in clear.
 
-        @param context: an L{IOpenSSLServerConnectionCreator
-            <twisted.internet.interfaces.IOpenSSLServerConnectionCreator>}.
+        @param creator: an L{IOpenSSLServerConnectionCreator
+            <twisted.internet.interfaces.IOpenSSLServerConnectionCreator>}; C{None} to let
+            C{ucspi} do it.
+        @param go_ahead: the reply that asks the client to begin. A client that did not wait
+            for it does not get it.
         """
-        self._context = context
+        if self.input:
+            self.spoke_in_clear()
+            return
+        self.write(go_ahead)
+        self._creator = creator
         self._expect_handshake()
+        if creator is None:
+            assert self.ucspi is not None
+            self._flush()
+            self.ucspi.take_over(self)
+
+    def continue_on(self, transport: Any, encryption: Encryption) -> None:
+        """A handshake was done elsewhere; what is read and written now is encrypted there."""
+        self.transport = transport
+        transport.registerProducer(self, True)
+        self._encrypted(encryption)
 
     def _expect_handshake(self) -> None:
         self._shaking_hands = True
         self.load.handshakes += 1
         self.setTimeout(self.handshake_timeout)
 
-    def _rest(self) -> None:
-        """While a handshake is awaited its own clock runs."""
-        if self._shaking_hands:
-            self._flush()
-        else:
-            super()._rest()
-
     def _handshake_over(self) -> None:
         if self._shaking_hands:
             self._shaking_hands = False
             self.load.handshakes -= 1
 
+    def _give_up(self, reason: str = "") -> None:
+        """
+        End a connection whose handshake came to nothing; nobody is there to be told.
+
+        @param reason: why, where the client is to blame.
+        """
+        self._handshake_over()
+        self.setTimeout(None)
+        self._closing = True
+        if reason:
+            self.handshake_failed(reason)
+        self._abort()
+
     # The connection
 
     def connectionMade(self) -> None:
         """See L{IProtocol}."""
-        if ISSLTransport.providedBy(self.transport):
-            self._expect_handshake()
-        else:
+        if not _is_encrypted(self.transport):
             self._begun = True
             super().connectionMade()
+        elif not self._shaking_hands:
+            if self.load.handshakes >= self.handshakes_max:
+                self._give_up("there are too many handshakes at a time")
+            else:
+                self._expect_handshake()
 
     def dataReceived(self, data: bytes) -> None:
         """See L{IProtocol}."""
-        if self._context is None or self._closing:
+        if self._creator is None or self._closing:
             super().dataReceived(data)
             return
-        context, self._context = self._context, None
-        if not data.startswith(_HANDSHAKE):
+        creator, self._creator = self._creator, None
+        if data.startswith(_HANDSHAKE):
+            self._wrap(creator).dataReceived(data)
+        else:
+            self._handshake_over()
             self.spoke_in_clear()
-            return
-        self.transport.startTLS(context)
-        self.transport.protocol.dataReceived(data)
+
+    def _wrap(self, creator: Any) -> Any:
+        """
+        Put TLS between the transport and this.
+
+        Not by C{startTLS} of the transport, which delays what is written and knows no end
+        of a connection but its own.
+        """
+        from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+
+        plain = self.transport
+        plain.unregisterProducer()
+        wrapper = TLSMemoryBIOProtocol(TLSMemoryBIOFactory(creator, False, Factory()), self)
+        plain.protocol = wrapper
+        wrapper.makeConnection(plain)
+        wrapper.registerProducer(self, True)
+        return wrapper
 
     def handshakeCompleted(self) -> None:
         """See L{IHandshakeListener}."""
+        if not self._closing:
+            self._encrypted(encryption_of(self.transport.getHandle()))
+
+    def _encrypted(self, encryption: Encryption) -> None:
         self._handshake_over()
-        handle = self.transport.getHandle()
-        self.encryption = Encryption(
-            handle.get_protocol_version_name(), handle.get_cipher_name(), handle.get_servername()
-        )
-        self.secured()
+        self.encryption = encryption
         if not self._begun:
             self._begun = True
             super().connectionMade()
-        elif not self._closing:
-            self.setTimeout(self.patience())
+            return
+        self.secured()
+        self._work()
+
+    def _rest(self) -> None:
+        """While a handshake is awaited its own clock runs."""
+        if not self._shaking_hands:
+            super()._rest()
+        elif self._stopping:
+            self._give_up()
+        else:
+            self._flush()
+
+    def timeoutConnection(self) -> None:
+        """See L{TimeoutMixin}."""
+        if self._shaking_hands:
+            self._give_up(f"it took more than {self.handshake_timeout} seconds")
+        else:
+            super().timeoutConnection()
+
+    def readConnectionLost(self) -> None:
+        """See L{IHalfCloseableProtocol}."""
+        if self._shaking_hands:
+            self._give_up(failure_text(None))
+        else:
+            super().readConnectionLost()
+
+    def _leave(self) -> None:
+        """Under TLS the connection ends when the client has said so too, which must be read."""
+        super()._leave()
+        if _is_encrypted(self.transport):
+            self.transport.resumeProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See L{IProtocol}."""
+        if self._shaking_hands and not self._closing:
+            self.handshake_failed(failure_text(reason.value))
         self._handshake_over()
         super().connectionLost(reason)

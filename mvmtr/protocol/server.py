@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.application.service import Service
@@ -15,38 +13,73 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
+from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
 from mvmtr.configuration import Configuration
+from mvmtr.protocol import descriptors
+from mvmtr.protocol.descriptors import SPARE, raise_limit, room
 from mvmtr.protocol.journal import refuse_connection
 from mvmtr.protocol.load import Load
 from mvmtr.protocol.peer import ip_of
 from mvmtr.protocol.reply import TOO_MANY, reply_of
 from mvmtr.protocol.smtp import Receiver
-from mvmtr.session import Connection
+from mvmtr.session import Connection, Verdict
 from mvmtr.settings import Settings
 
 log = Logger()
+
+
+_DEFAULTS = Settings()
 
 
 class CannotListen(Exception):
     """An endpoint that makes no sense or can't be opened; the message is one line."""
 
 
-class Busy(Protocol):
-    """Tells a client that there are too many."""
+BUSY_TIMEOUT = 5
+"""Seconds that a client has to hear that there are too many; a TLS handshake is part of it."""
+
+BUSY_MAX = 100
+"""Clients that are told so at a time; the others are told nothing."""
+
+
+class Busy(Protocol, TimeoutMixin):
+    """
+    Tells a client that there are too many.
+
+    @param words: what to tell; empty to go at once.
+    @param gone: called when the connection is over.
+    """
+
+    def __init__(self, words: bytes, gone: Callable[[], None]) -> None:
+        self._words = words
+        self._gone = gone
 
     def connectionMade(self) -> None:
         """See L{IProtocol<twisted.internet.interfaces.IProtocol>}."""
         assert self.transport is not None
-        self.transport.write(reply_of(TOO_MANY))
+        if not self._words:
+            self.timeoutConnection()
+            return
+        self.setTimeout(BUSY_TIMEOUT)
+        self.transport.write(self._words)
         self.transport.loseConnection()
 
+    def timeoutConnection(self) -> None:
+        """See L{TimeoutMixin}."""
+        transport: Any = self.transport
+        if hasattr(transport, "abortConnection"):
+            transport.abortConnection()
+        else:
+            transport.loseConnection()
 
-def _is_loopback(address: bytes | None) -> bool:
-    return address is None or ip_address(address.decode("ascii").partition("%")[0]).is_loopback
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See L{IProtocol<twisted.internet.interfaces.IProtocol>}."""
+        self.setTimeout(None)
+        self._gone()
 
 
 class ReceiverFactory(ServerFactory):
@@ -73,7 +106,9 @@ class ReceiverFactory(ServerFactory):
     ) -> None:
         self.load = Load()
         self.sessions: set[Receiver] = set()
-        self._by_address: Counter[bytes | None] = Counter()
+        self._places: dict[Receiver, bytes | None] = {}
+        self._busy = 0
+        self._descriptors = descriptors.limit()
         self._settings = settings
         self._configure = configure
         self._portal = portal
@@ -86,40 +121,70 @@ class ReceiverFactory(ServerFactory):
         @param known: who talks to whom, when the transport does not tell.
         """
         address = ip_of(addr) if known is None else known.remote_ip
-        if self._is_full(address):
-            return Busy()
+        settings = _DEFAULTS if self._settings is None else self._settings()
+        objection = self._objection(address, settings)
+        if objection is not None:
+            refuse_connection(address, objection)
+            return self._turn_away(objection)
         receiver = Receiver(self._configure, self._portal, self._describe, self.load)
         receiver.known = known
-        if self._settings is not None:
-            receiver.handshake_timeout = self._settings().smtp_server_timeout_tls
+        receiver.handshake_timeout = settings.smtp_server_timeout_tls
+        receiver.handshakes_max = settings.smtp_server_tls_handshakes_max
         receiver.factory = self
         self.sessions.add(receiver)
-        self._by_address[address] += 1
-        receiver.finished.addCallback(lambda _none: self._finished(receiver, address))
+        self._places[receiver] = address
+        self.load.places.take(address, settings)
+        receiver.finished.addCallback(lambda _none: self._finished(receiver))
         return receiver
 
-    def _is_full(self, address: bytes | None) -> bool:
-        if self._settings is None:
-            return False
-        settings = self._settings()
-        total = settings.smtp_server_connections_max
-        per_address = settings.smtp_server_connections_per_address
-        if per_address is None:
-            per_address = 0 if _is_loopback(address) else (total + 1) // 2
-        reason = None
-        if len(self.sessions) >= total:
-            reason = f"the limit is {total} at a time"
-        elif per_address and self._by_address[address] >= per_address:
-            reason = f"the limit for one client is {per_address} at a time"
-        if reason is not None:
-            refuse_connection(address, TOO_MANY.by("connections").because(reason))
-        return reason is not None
+    def move(self, receiver: Receiver, address: bytes | None) -> Verdict | None:
+        """
+        A session becomes that of another client, unless there is no place for that one.
 
-    def _finished(self, receiver: Receiver, address: bytes | None) -> None:
+        @return: why it does not.
+        """
+        if self._settings is None:
+            return None
+        places = self.load.places
+        objection = places.move(self._places[receiver], address, self._settings())
+        if objection is None:
+            self._places[receiver] = address
+        return objection
+
+    def _objection(self, address: bytes | None, settings: Settings) -> Verdict | None:
+        if self._settings is None:
+            return None
+        objection = self.load.places.objection(address, settings)
+        if objection is None and room(self._descriptors) < SPARE:
+            objection = TOO_MANY.because(f"{self._descriptors} descriptors are the limit")
+        return None if objection is None else objection.by("connections")
+
+    def _turn_away(self, objection: Verdict) -> Protocol:
+        words = reply_of(objection) if self._busy < BUSY_MAX else b""
+        self._busy += 1
+
+        def gone() -> None:
+            self._busy -= 1
+
+        return Busy(words, gone)
+
+    def _finished(self, receiver: Receiver) -> None:
         self.sessions.discard(receiver)
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        self.load.places.give_back(self._places.pop(receiver))
+
+    def prepare(self) -> None:
+        """Get ready for as many connections as the settings say, as far as the system allows."""
+        if self._settings is None:
+            return
+        self._descriptors = raise_limit()
+        sessions = self._settings().smtp_server_connections_max
+        if self._descriptors < sessions + SPARE:
+            log.warn(
+                "there are to be {sessions} sessions at a time, but this process can have only "
+                "{limit} descriptors open (ulimit -n)",
+                sessions=sessions,
+                limit=self._descriptors,
+            )
 
     def stop(self) -> Deferred[Any]:
         """End all sessions; those at work finish that first."""
@@ -138,13 +203,30 @@ def stopped_in_time(factory: ReceiverFactory, seconds: int, reactor: Any) -> Def
     return ended.addErrback(lambda _failure: log.warn("sessions were cut off by the stop"))
 
 
+def endpoint_of(reactor: Any, description: str) -> tuple[Any, bool | None]:
+    """
+    The endpoint that is described, as for C{serverFromString}; C{tls:} and C{tls6:} are as
+    C{tcp:} and C{tcp6:}, with TLS from the first byte.
+
+    @return: the endpoint, and whether mvmtr's own TLS is to be there from the first byte;
+        C{None} where the endpoint does TLS itself.
+    @raise ValueError: or other errors, when there is no such endpoint.
+    """
+    kind, _colon, rest = description.partition(":")
+    if kind in ("tls", "tls6"):
+        return serverFromString(reactor, f"{kind.replace('tls', 'tcp')}:{rest}"), True
+    return serverFromString(reactor, description), None if kind == "ssl" else False
+
+
 class Listener(Service):
     """
     Listens on any number of endpoints.
 
-    @param endpoints: descriptions as for C{serverFromString}.
+    @param endpoints: descriptions as for L{endpoint_of}.
     @param stop_timeout: seconds that sessions have to end when the service stops.
     @param reload: called at SIGHUP.
+    @param door: gives what stands before the sessions of a port, given whether TLS is to
+        be there from the first byte.
     """
 
     def __init__(
@@ -154,7 +236,9 @@ class Listener(Service):
         factory: ReceiverFactory,
         stop_timeout: int,
         reload: Callable[[], None] | None = None,
+        door: Callable[[bool], Any] | None = None,
     ) -> None:
+        self._door = door
         self._reload = reload
         self._former_handler: Any = None
         self.ports: list[IListeningPort] = []
@@ -171,8 +255,8 @@ class Listener(Service):
         """
         for description in self._endpoints:
             try:
-                endpoint = serverFromString(self._reactor, description)
-                opening = endpoint.listen(self._factory)
+                endpoint, secure = endpoint_of(self._reactor, description)
+                opening = endpoint.listen(self._behind(secure))
             except Exception as error:
                 raise CannotListen(f"cannot listen on {description!r}: {error}") from error
             result: list[Any] = []
@@ -183,6 +267,12 @@ class Listener(Service):
                 raise CannotListen(f"cannot listen on {description!r}: {_why(result[0])}")
             self.ports.append(result[0])
             log.info("listening on {description}", description=description)
+        self._factory.prepare()
+
+    def _behind(self, secure: bool | None) -> Any:
+        if self._door is None or secure is None:
+            return self._factory
+        return self._door(secure)
 
     def privilegedStartService(self) -> None:
         """Open the ports, while there are still the rights to do so."""

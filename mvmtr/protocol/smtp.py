@@ -11,7 +11,7 @@ modules of their own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -29,27 +29,49 @@ from mvmtr.session import Defer, Discard, Reject, Stage, Transaction, Verdict
 _NO_NAME = re.compile(rb"[^\x21-\x7e]")
 
 
+RECIPIENT_SIZE = 200
+"""Bytes of memory for a recipient, besides its address and parameters."""
+
 EXTENSIONS = extensions.found()
-_OBJECTING = extensions.objecting(EXTENSIONS)
+_OBJECTING = extensions.having(EXTENSIONS, "objection")
+_OBJECTING_TO_RECIPIENTS = extensions.having(EXTENSIONS, "recipient_objection")
+_WITH_PAYLOAD = tuple(verb for one in EXTENSIONS for verb in one.payload)
 
 
 class Receiver(Conversation):
-    """One SMTP session, and what each command does in it."""
+    """
+    One SMTP session, and what each command does in it.
+
+    @ivar verb: the verb at hand, in capitals.
+    @ivar unfinished: a message of which more is to come, while the input is commands again.
+    """
+
+    verb = b""
+    unfinished: Any = None
 
     def command(self, line: bytes) -> None:
         """Find the verb."""
         self._commands += 1
-        if self._commands > self._settings.smtp_server_commands_max:
-            self.refuse("command", reply.TOO_MANY_COMMANDS)
+        most = self._settings.smtp_server_commands_max
+        if self._commands > most:
+            self.refuse("command", reply.TOO_MANY_COMMANDS.because(f"the limit is {most}"))
             return
         verb, _blank, argument = line.partition(b" ")
+        self.verb = verb.upper()
         if b"\r" in line or b"\0" in line:
             # A password is in no log, however badly it is sent.
-            shown = b"AUTH" if verb.upper() == b"AUTH" else line
+            is_safe = self.verb in self.verbs and self.verb != b"AUTH"
+            shown = line if is_safe else None
             self.refuse("line", reply.BAD_BYTE, shown)
+            self.unreadable(line)
             return
-        method = self.verbs.get(verb.upper(), Receiver.do_UNKNOWN)
+        method = self.verbs.get(self.verb, Receiver.do_UNKNOWN)
         method(self, argument.lstrip(b" "))
+
+    def unreadable(self, line: bytes) -> None:
+        """Behind some verbs comes what must never be read as commands."""
+        if self.session.esmtp and line.upper().startswith(_WITH_PAYLOAD):
+            self.close(linger=True)
 
     # The verbs
 
@@ -62,6 +84,21 @@ class Receiver(Conversation):
         self._greeted(name, True)
 
     def _greeted(self, name: bytes, esmtp: bool) -> None:
+        def greet() -> None:
+            lines = [self.host]
+            if esmtp:
+                lines += [one.line(self) for one in EXTENSIONS if one.offered(self)]
+            self.write(reply.reply(250, lines))
+
+        self.meet(name, esmtp, greet)
+
+    def meet(self, name: bytes, esmtp: bool, greet: Callable[[], None]) -> None:
+        """
+        Take the name that a client has for itself, unless a check is against it.
+
+        @param greet: called when it was taken.
+        """
+
         def decided(verdict: Verdict | None) -> None:
             if isinstance(verdict, (Reject, Defer)):
                 self.refuse("helo", verdict, name)
@@ -71,17 +108,16 @@ class Receiver(Conversation):
             self.forget_transaction()
             self.session.helo = name
             self.session.esmtp = esmtp
-            lines = [self.host]
-            if esmtp:
-                lines += [one.line(self) for one in EXTENSIONS if one.offered(self)]
-            self.write(reply.reply(250, lines))
+            greet()
 
         self.decide(Stage.HELO, name, decided)
 
     def do_MAIL(self, argument: bytes) -> None:
         """RFC 5321, section 4.1.1.2. One that is refused as it stands has no effect."""
-        if self._transactions >= self._settings.smtp_server_messages_max:
-            self.refuse("mail", reply.TOO_MANY_MESSAGES, argument)
+        most = self._settings.smtp_server_messages_max
+        if self._transactions >= most:
+            verdict = reply.TOO_MANY_MESSAGES.because(f"the limit is {most}")
+            self.refuse("mail", verdict, argument)
             return
         parsed = self._parse("mail", argument, b"FROM:")
         if parsed is None:
@@ -112,18 +148,28 @@ class Receiver(Conversation):
         if self.session.transaction is None:
             self.refuse("rcpt", reply.MAIL_FIRST, argument)
             return
+        if self.unfinished is not None:
+            self.refuse("rcpt", reply.MESSAGE_BEGUN, argument)
+            return
         parsed = self._parse("rcpt", argument, b"TO:")
         if parsed is None:
             return
         recipient, parameters = parsed
         known = self.session.transaction
         taken = len(known.recipients) + len(known.discarded)
-        if taken >= self._settings.smtp_server_recipients_max:
-            self.refuse("rcpt", reply.TOO_MANY_RECIPIENTS.by("recipients"), recipient)
+        most = self._settings.smtp_server_recipients_max
+        if taken >= most:
+            verdict = reply.TOO_MANY_RECIPIENTS.by("recipients").because(f"the limit is {most}")
+            self.refuse("rcpt", verdict, recipient)
+            return
+        objection = self._objection_to_recipient(known, recipient, parameters)
+        if objection is not None:
+            self.refuse("rcpt", objection, recipient)
             return
 
         def accepted(message_of: Callable[[], IncomingMessage]) -> None:
             self._message_of = message_of
+            self.envelope_size += len(argument) + RECIPIENT_SIZE
             self.write(reply.reply_of(reply.RCPT_OK))
 
         def refused(verdict: Verdict) -> None:
@@ -151,17 +197,12 @@ class Receiver(Conversation):
         @param opened: called with the message that it is for.
         @param refused: called when it may not come.
         """
-        transaction = self.session.transaction
-        if transaction is None:
-            refused(reply.MAIL_FIRST)
-            return
-        if self._message_of is None:
-            refused(reply.RCPT_FIRST)
-            return
-        objection = self._objection(Stage.DATA, transaction)
+        objection = self._objection_to_text()
         if objection is not None:
             refused(objection)
             return
+        transaction = self.session.transaction
+        assert transaction is not None
 
         def decided(verdict: Verdict | None) -> None:
             if isinstance(verdict, (Reject, Defer)):
@@ -185,13 +226,13 @@ class Receiver(Conversation):
         """The text of the message is whole: let it be taken, and tell what came of it."""
         message = self._message
         assert message is not None
+        self.when(message.eomReceived(), self.end_message)
 
-        def handed_over(verdict: Verdict) -> None:
-            self._journal.message(verdict)
-            self.forget_transaction()
-            self.answer(verdict)
-
-        self.when(message.eomReceived(), handed_over)
+    def end_message(self, verdict: Verdict) -> None:
+        """Tell what came of a message. Its transaction is over."""
+        self._journal.message(verdict)
+        self.forget_transaction()
+        self.answer(verdict)
 
     def do_RSET(self, _argument: bytes) -> None:
         """RFC 5321, section 4.1.1.5."""
@@ -266,6 +307,28 @@ class Receiver(Conversation):
                 return verdict
         return None
 
+    def _objection_to_text(self) -> Verdict | None:
+        transaction = self.session.transaction
+        if transaction is None:
+            return reply.MAIL_FIRST
+        if self._message_of is None:
+            return reply.RCPT_FIRST
+        if self.unfinished is not None:
+            return reply.MESSAGE_BEGUN
+        return self._objection(Stage.DATA, transaction)
+
+    def _objection_to_recipient(
+        self,
+        transaction: Transaction,
+        recipient: bytes,
+        parameters: Mapping[bytes, bytes | None],
+    ) -> Verdict | None:
+        for extension in _OBJECTING_TO_RECIPIENTS:
+            verdict = extension.recipient_objection(self, transaction, recipient, parameters)
+            if verdict is not None:
+                return verdict
+        return None
+
     def _ask(
         self,
         method: Callable[..., Any],
@@ -297,3 +360,5 @@ class Receiver(Conversation):
             self._message = None
         self.session.transaction = None
         self._message_of = None
+        self.envelope_size = 0
+        self.unfinished = None

@@ -19,6 +19,7 @@ class DiscardQueue:
     """Throws mail away, and says so when it is made."""
 
     name = "discard:"
+    carries = frozenset({"SMTPUTF8", "BINARYMIME"})
 
     def __init__(self) -> None:
         log.warn("the queue is discard: ALL MAIL IS THROWN AWAY after it has been accepted")

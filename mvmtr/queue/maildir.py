@@ -40,9 +40,11 @@ class Maildir:
     @raise OSError: when it can't be a Maildir.
     """
 
+    carries = frozenset({"SMTPUTF8", "BINARYMIME"})
+
     def __init__(self, path: str) -> None:
         self.name = f"maildir:{path}"
-        self._path = path
+        self.folder = self._path = path
         self._deliveries = itertools.count(1)
         self._making = threading.Lock()
         self._made = False

@@ -317,6 +317,9 @@ class QmailQueue:
         self.name = f"qmail:{program}"
         self._program = os.fsencode(program)
         self._home = home
+        # A program other than qmail's own may keep mail elsewhere.
+        queue = os.path.join(home, "queue")
+        self.folder = queue if os.path.isdir(queue) else None
         self._reactor = reactor
 
     def put(self, session: Session) -> Deferred[Verdict]:

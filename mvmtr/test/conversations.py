@@ -40,11 +40,15 @@ _domains = _mixed(
 _senders = _words.map(lambda word: word + b"@remote.example") | _mixed(
     b"",
     BADMAILFROM,
+    b"\xc3\xa9@remote.example",
+    b"\xe9@remote.example",
     b"data-reject@remote.example",
     b"late-data-leave@remote.example",
     b"late-data-discard@remote.example",
 )
-_recipients = st.tuples(_words, _domains).map(b"".join)
+_recipients = st.tuples(_words, _domains).map(b"".join) | _mixed(
+    b"\xc3\xa9@local.example", b"\xe9@local.example"
+)
 _good_forms = _mixed(b"<%s>", b"<%s>", b"<%s>", b"%s", b"<@relay.example:%s>", b" <%s>")
 _odd_forms = _mixed(
     b"<%s",
@@ -59,7 +63,16 @@ _odd_forms = _mixed(
     b"<%s> SIZE=61",
     b"<%s> SIZE=1 SIZE=1",
     b"<%s> SIZE",
-    b"<%s> RET=FULL",
+    b"<%s> FOO=BAR",
+    b"<%s> RET=FULL ENVID=x+2By",
+    b"<%s> RET=ALL",
+    b"<%s> ENVID=",
+    b"<%s> NOTIFY=success,DELAY ORCPT=rfc822;a+40b",
+    b"<%s> NOTIFY=NEVER,DELAY",
+    b"<%s> ORCPT=rfc822",
+    b"<%s> SMTPUTF8",
+    b"<%s> SMTPUTF8=",
+    b"<%s> BODY=BINARYMIME SMTPUTF8",
     b"<a\0%s>",
     b"<%s\r>",
     b"",
@@ -78,11 +91,32 @@ _mail = _path_command(b"MAIL FROM:", _senders, _good_forms)
 _rcpt = _path_command(b"RCPT TO:", _recipients, _good_forms)
 _helo = st.builds(lambda verb, word: verb + word, _mixed(b"HELO ", b"ehlo ", b"EHLO "), _words)
 _other = _mixed(b"NOOP", b"noop  x", b"RSET", b"VRFY x", b"HELP", b"DATA", b"QUIT", b"Data x")
+_xclient = st.builds(
+    lambda words: b" ".join([b"XCLIENT", *words]),
+    st.lists(
+        _words.map(lambda word: b"HELO=" + word)
+        | _mixed(
+            *(b"ADDR=203.0.113.9", b"helo=user", b"name=c.example", b"LOGIN=[UNAVAILABLE]") * 3,
+            *(b"", b"ADDR=203.0.113", b"HELO=a+0Ab", b"HELO=", b"x=y"),
+        ),
+        max_size=3,
+    ),
+)
 _broken = st.one_of(
     _path_command(b"MAIL FROM:", _senders, _odd_forms),
     _path_command(b"RCPT TO:", _recipients, _odd_forms),
     _mixed(
-        b"", b".", b" NOOP", b"NOOP\0", b"QU\rIT", b"STARTTLS", b"MAIL", b"RCPT TO", b"MAIL TO:<a>"
+        b"",
+        b".",
+        b" NOOP",
+        b"NOOP\0",
+        b"QU\rIT",
+        b"STARTTLS",
+        b"AUTH",
+        b"AUTH PLAIN AGEAYg==",
+        b"MAIL",
+        b"RCPT TO",
+        b"MAIL TO:<a>",
     ),
     st.binary(max_size=30),
     st.integers(898, 901).map(lambda size: b"MAIL FROM:<%s>" % (b"x" * size)),
@@ -90,7 +124,9 @@ _broken = st.one_of(
 )
 _line_ends = _mixed(b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r\r\n")
 _commands = st.builds(
-    lambda command, end: command + end, st.one_of(_helo, _mail, _rcpt, _other, _broken), _line_ends
+    lambda command, end: command + end,
+    st.one_of(_helo, _mail, _rcpt, _other, _xclient, _broken),
+    _line_ends,
 )
 
 _message_words = _mixed(
@@ -143,9 +179,70 @@ _plain_transactions = st.builds(
     _texts | _texts_at_limits,
 )
 
-conversations = st.lists(st.one_of(_commands, _transactions, _plain_transactions), max_size=8).map(
-    b"".join
+_chunk_bytes = _mixed(
+    b"",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b".",
+    b"\n.\n",
+    b"\r\n.\r\n",
+    b"x" * 30,
+    b"MAIL FROM:<>\r\n",
+) | st.one_of(_message_words, _text_lines, _hops)
+_chunks = st.builds(
+    lambda form, lie, text: form % (max(0, len(text) + lie), text),
+    _mixed(
+        *(b"BDAT %d\r\n%s",) * 4,
+        *(b"BDAT %d LAST\r\n%s",) * 4,
+        b"bdat  %d  last \n%s",
+        b"BDAT %d LAST x\r\n%s",
+        b"BDAT -%d\r\n%s",
+        b"BDAT\0%d\r\n%s",
+    ),
+    _mixed(*(0,) * 8, 1, -1, 7, 10**19),
+    st.lists(_chunk_bytes, max_size=4).map(b"".join),
 )
+_chunk_mails = st.builds(
+    lambda helo, mail: helo + mail,
+    _mixed(*(b"EHLO user\r\n",) * 6, b"HELO user\r\n", b""),
+    _path_command(
+        b"MAIL FROM:",
+        _senders,
+        _mixed(*(b"<%s>",) * 4, *(b"<%s> BODY=BINARYMIME",) * 2, b"<%s> SMTPUTF8"),
+    ),
+)
+_chunked_transactions = st.builds(
+    lambda mail, rcpts, chunks: b"\r\n".join([mail, *rcpts, b"".join(chunks)]),
+    _chunk_mails,
+    st.lists(_rcpt, min_size=1, max_size=2),
+    st.lists(_chunks | _commands, min_size=1, max_size=5),
+)
+_plain_chunks = st.builds(
+    lambda mail, text, places: (
+        b"%s\r\nRCPT TO:<user@local.example>\r\n%s" % (mail, in_chunks(text, places))
+    ),
+    _chunk_mails,
+    st.one_of(_texts, _texts_at_limits, st.lists(_chunk_bytes, max_size=5).map(b"".join)),
+    st.lists(st.integers(0, 60), max_size=4),
+)
+
+
+def in_chunks(text: bytes, places: list[int]) -> bytes:
+    """A text as chunks that end at some places, the last one marked as such."""
+    ends = [0, *sorted(min(place, len(text)) for place in places), len(text)]
+    pieces = [text[start:end] for start, end in pairwise(ends)]
+    chunks = [b"BDAT %d\r\n%s" % (len(piece), piece) for piece in pieces[:-1]]
+    return b"".join(chunks) + b"BDAT %d LAST\r\n%s" % (len(pieces[-1]), pieces[-1])
+
+
+conversations = st.lists(
+    st.one_of(
+        _commands, _transactions, _plain_transactions, _chunks, _chunked_transactions, _plain_chunks
+    ),
+    max_size=8,
+).map(b"".join)
 """All that a client sends: valid commands, broken ones, whole messages, random bytes."""
 
 noise = st.lists(

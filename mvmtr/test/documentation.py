@@ -23,7 +23,6 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import connectionDone
 from twisted.internet.testing import MemoryReactor
 from twisted.logger import globalLogPublisher
@@ -34,9 +33,11 @@ from twisted.trial.unittest import SynchronousTestCase
 import mvmtr.log
 from mvmtr.compat.controlfile import parse_lines
 from mvmtr.log import Record
+from mvmtr.protocol.server import endpoint_of
 from mvmtr.queue import queue_from_string
 from mvmtr.settings import parse
 from mvmtr.tap import Options
+from mvmtr.test.names_examples import NamesExamples
 from mvmtr.test.pages import Example, examples_of
 from mvmtr.test.support import (
     CLIENT,
@@ -52,6 +53,7 @@ from mvmtr.test.support import (
 
 PROGRAMS = Path(sys.executable).parent
 CHECKS = ROOT / "examples" / "checks"
+QUEUES = ROOT / "examples" / "queues"
 
 BY_HAND = {
     "pip install .": "wants to fetch packages",
@@ -81,7 +83,7 @@ def watch(test: SynchronousTestCase) -> list[Record]:
     return records
 
 
-class Examples:
+class Examples(NamesExamples):
     """
     What the examples of one page do, from the first to the last, in a folder of their own.
 
@@ -97,12 +99,12 @@ class Examples:
         sender.write_text(self._here(sender.read_text()))
         self.control: dict[str, str] = {}
         self.latest = ""
-        self.names: dict[str, Any] = {}
+        self.variables: dict[str, Any] = {}
         self.lines: list[str] = []
         self.server: subprocess.Popen[bytes] | None = None
         self.environment = environment(PATH=f"{PROGRAMS}:{os.environ['PATH']}")
         test.addCleanup(self._stop)
-        test.patch(sys, "path", [str(CHECKS), *sys.path])
+        test.patch(sys, "path", [str(CHECKS), str(QUEUES), *sys.path])
         test.patch(mvmtr.log, "_twistd", {})
 
     def hold(self, page: str) -> int:
@@ -114,7 +116,8 @@ class Examples:
         return count
 
     def _here(self, text: str) -> str:
-        return text.replace("2525", str(self.port)).replace(".venv/bin/", f"{PROGRAMS}/")
+        text = self.with_names(text).replace("2525", str(self.port))
+        return text.replace(".venv/bin/", f"{PROGRAMS}/")
 
     def _expect(self, wanted: str, got: str, what: str) -> None:
         if not matches(wanted, got):
@@ -138,15 +141,16 @@ class Examples:
     def is_example(self, example: Example) -> None:
         """A file of its own, which has tests of its own."""
         assert example.source is not None
-        name = Path(example.source).name
-        self.test.assertEqual(example.text.rstrip("\n"), (CHECKS / name).read_text().rstrip("\n"))
+        *_folders, kind, name = Path(example.source).parts
+        text = (ROOT / "examples" / kind / name).read_text()
+        self.test.assertEqual(example.text.rstrip("\n"), text.rstrip("\n"))
 
     # What is run
 
     def is_python(self, example: Example) -> None:
         """A piece of Python that asserts something."""
         self.test.assertIn("assert ", example.text)
-        exec(compile(example.text, "<documentation>", "exec"), self.names)
+        exec(compile(example.text, "<documentation>", "exec"), self.variables)
 
     def is_file(self, example: Example) -> None:
         """A file that the reader is to make or to replace."""
@@ -209,11 +213,15 @@ class Examples:
             plain = self._make(command).replace("\\\n", " ")
             command = re.findall(r"^exec (.*)$", plain, re.MULTILINE)[0]
         self.log = self.home / "log"
+        words = shlex.split(self._here(command))
+        variables = dict(self.environment)
+        if words[0].startswith("PYTHONPATH="):
+            variables["PYTHONPATH"] += f":{words.pop(0).removeprefix('PYTHONPATH=')}"
         with self.log.open("wb") as log:
             self.server = subprocess.Popen(
-                shlex.split(self._here(command)),
+                words,
                 cwd=self.home,
-                env=self.environment,
+                env=variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -276,7 +284,7 @@ class Examples:
         for name, text in sources.overrides.items():
             parse(name, text)
         for description in options["listen"]:
-            serverFromString(MemoryReactor(), description)
+            endpoint_of(MemoryReactor(), description)
         here = os.getcwd()
         os.chdir(self.home)
         try:

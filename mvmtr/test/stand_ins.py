@@ -35,11 +35,16 @@ class Says:
 
 @implementer(IQueue)
 class Takes:
-    """A queue that notes what it gets, and answers what it was told to."""
+    """
+    A queue that notes what it gets, and answers what it was told to.
+
+    @param carries: what it says that it can carry.
+    """
 
     name = "takes:"
 
-    def __init__(self, answer=None):
+    def __init__(self, answer=None, carries=()):
+        self.carries = frozenset(carries)
         self.messages = []
         self._answer = answer
 

@@ -108,6 +108,15 @@ class OrderTests(AssembleTestCase):
         self.assertEqual(size_limit(assembly, Connection())[0], 1000)
         self.assertIs(assembly.for_connection(Connection()), assembly.configuration)
 
+    def test_connections_with_the_same_databytes_share_a_configuration(self):
+        assembly = assemble()
+        first, second, other = (
+            assembly.for_connection(Connection(environment={b"DATABYTES": limit}))
+            for limit in (b"10", b"10", b"11")
+        )
+        self.assertIs(first, second)
+        self.assertEqual(other.settings.smtp_server_msgsize_max, 11)
+
     def test_databytes_touches_nothing_else(self):
         control_folder(self.home, {"me": "mx.example\n"})
         assembly = self.assemble(smtp_server_timeout="9")

@@ -56,9 +56,9 @@ class RealmTests(SynchronousTestCase):
         logout()
         self.assertIsNone(self.session.user)
 
-    def test_a_user_with_a_name_is_known_to_the_session(self):
-        Realm().requestAvatar(b"ann", self.mind, IMessageDelivery)
-        self.assertEqual(self.session.user, b"ann")
+    def test_the_delivery_of_a_user_with_a_name_knows_it(self):
+        _interface, delivery, _logout = Realm().requestAvatar(b"ann", self.mind, IMessageDelivery)
+        self.assertEqual(delivery.user, b"ann")
 
     def test_there_is_nothing_but_deliveries(self):
         with self.assertRaises(NotImplementedError):

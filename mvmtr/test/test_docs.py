@@ -32,12 +32,13 @@ from mvmtr.test import documentation, pages
 from mvmtr.test.differences import MEANING
 from mvmtr.test.documentation import CHECKS, Examples, watch
 from mvmtr.test.pages import Example, read_pages, table
+from mvmtr.test.proxy_examples import ProxyExamples
 from mvmtr.test.support import CLIENT, ROOT, Talk, assemble, control_folder, folder
 
 # Installed alone, the package has no documentation to test.
 skip = None if (ROOT / "docs").is_dir() else "there is no documentation here"
 
-WITHOUT_EXAMPLES = {"index", "CHANGES", "dependencies", "queues"}
+WITHOUT_EXAMPLES = {"index", "CHANGES", "dependencies"}
 
 
 def reply(verdict):
@@ -112,6 +113,27 @@ class ExampleTests(SynchronousTestCase):
 
     def test_the_examples_of_recipients_hold(self):
         self.hold("recipients")
+
+    def test_the_examples_of_proxies_hold(self):
+        self.assertGreater(ProxyExamples(self).hold("proxies"), 0)
+
+    def test_the_examples_of_client_checks_hold(self):
+        self.hold("client-checks")
+
+    def test_the_examples_of_tls_hold(self):
+        self.hold("tls")
+
+    def test_the_examples_of_limits_hold(self):
+        self.hold("limits")
+
+    def test_the_examples_of_queues_hold(self):
+        self.hold("queues")
+
+    def test_the_examples_of_extensions_hold(self):
+        self.hold("extensions")
+
+    def test_the_examples_of_auth_hold(self):
+        self.hold("auth")
 
     def test_the_examples_of_inspecting_hold(self):
         self.hold("inspecting")
@@ -288,6 +310,7 @@ class TableTests(SynchronousTestCase):
     def test_the_queues_of_the_table_are_queues(self):
         for option, _meaning in table("queues", "Queues"):
             option = option.replace("FOLDER", str(folder(self))).replace("PROGRAM", "/bin/x")
+            option = option.replace("CLASS", "mvmtr.queue.discard.DiscardQueue")
             self.assertIsNotNone(assemble(queue=option.removeprefix("--queue=")))
 
 

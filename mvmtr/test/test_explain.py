@@ -81,6 +81,12 @@ class ExplainTests(TestCase):
         steps = await self.steps("--size=101", "--to=r@local.example")
         self.assertTrue(steps["MAIL FROM:<> SIZE=101"].reply[0].startswith("552 5.3.4"))
 
+    async def test_the_extensions_are_those_that_the_queue_can_carry(self):
+        for queue, offered in (("discard:", True), ("qmail", False)):
+            steps = await self.steps(f"--queue={queue}", "--helo=c")
+            lines = [line[4:] for line in steps["EHLO c"].reply]
+            self.assertEqual("SMTPUTF8" in lines, offered)
+
     async def test_a_message_file_is_sent_whole(self):
         path = folder(self) / "message"
         path.write_bytes(b"Subject: x\n\n.dot\n" + b"x" * 100 + b"\n")

@@ -29,6 +29,7 @@ from mvmtr.settings import Settings
 from mvmtr.test import model
 from mvmtr.test.conversations import conversations, cut, noise
 from mvmtr.test.support import Talk
+from mvmtr.values import networks
 
 EXAMPLES = int(os.environ.get("MVMTR_FUZZ_EXAMPLES", "400"))
 
@@ -42,6 +43,7 @@ SETTINGS = Settings(
     smtp_server_msgsize_max=model.MESSAGE_MAX,
     smtp_server_hops_max=model.HOPS_MAX,
     smtp_server_bodycache=40,
+    smtp_server_xclient_networks=networks("203.0.113.7"),
 )
 
 
@@ -100,6 +102,7 @@ class ByText:
     """Takes messages, or says what their text tells it to say."""
 
     name = "by-text"
+    carries = frozenset({"SMTPUTF8", "BINARYMIME", "DSN"})
 
     def __init__(self, later: Later) -> None:
         self._later = later

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import succeed
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from mvmtr.protocol.journal import RECIPIENTS_MAX, REFUSALS_MAX
-from mvmtr.session import Accept, Connection, Defer, Discard, Reject
+from mvmtr.session import Accept, Connection, Defer, Discard, Encryption, Reject
 from mvmtr.test.stand_ins import MAIL, RCPT, TEXT, Says, Takes, conversation, talk_with
 from mvmtr.test.support import Talk, assemble, control_folder, folder
 
@@ -51,6 +53,19 @@ class JournalTests(SynchronousTestCase):
     def test_a_session_that_only_came_and_went_is_a_line_as_well(self):
         (record,) = self.journal(lambda talk: None)
         self.assert_has(record, event="connection", quit="no", helo=None, refused=0)
+
+    def test_proxy_user_and_encryption_are_told(self):
+        def act(talk):
+            session = talk.receiver.session
+            session.connection = replace(session.connection, forwarded_by=b"192.0.2.9")
+            session.encryption = Encryption("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+            session.user = b"joe"
+            talk.send(b"NONSENSE")
+
+        refused, connection = self.journal(act)
+        for record in (refused, connection):
+            self.assert_has(record, via=b"192.0.2.9", user=b"joe")
+        self.assert_has(connection, tls="TLSv1.3 TLS_AES_256_GCM_SHA384")
 
     def test_a_refused_recipient_is_a_line_with_the_check_and_its_reason(self):
         control = control_folder(folder(self), {"rcpthosts": "ours.example\n"})

@@ -109,6 +109,29 @@ class LineReaderTests(SynchronousTestCase):
         self.assertEqual(self.reader.take(), b"abc")
         self.assertEqual(self.read(b"x\n"), [b"x"])
 
+    def test_no_more_than_is_wanted_is_taken(self):
+        self.reader.feed(b"abcdef\r\nnext\r\n")
+        self.assertEqual([self.reader.take(size) for size in (1, 0, 3)], [b"a", b"", b"bcd"])
+        self.assertEqual(len(self.reader), 10)
+        self.assertEqual(self.reader.line(), b"ef")
+        self.assertEqual(self.reader.take(100), b"next\r\n")
+        self.assertEqual(self.reader.take(100), b"")
+
+    def test_the_beginning_of_a_line_that_was_dropped_is_told(self):
+        for pieces in (
+            [b"BDAT 1" + b" " * 100 + b"\r\n"],
+            [b"BDAT 1" + b" " * 100, b"next", b"NOOP\r\n"],
+        ):
+            reader = LineReader(20)
+            for piece in pieces[:-1]:
+                reader.feed(piece)
+                self.assertIsNone(reader.line())
+            reader.feed(pieces[-1])
+            error = self.assertRaises(LineTooLong, reader.line)
+            self.assertEqual(error.start, b"BDAT 1          ")
+        reader.feed(b"x" * 21 + b"\n")
+        self.assertEqual(self.assertRaises(LineTooLong, reader.line).start, b"x" * 16)
+
     def test_what_is_put_back_is_read_again(self):
         self.reader.feed(b"text")
         self.reader.feed(self.reader.take() + b"\nQUIT\r\n")

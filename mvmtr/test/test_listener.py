@@ -22,7 +22,14 @@ from mvmtr.test.support import (
 
 
 class ListenerTestCase(SynchronousTestCase):
-    """What the tests below share: a real server with the recorder as its queue."""
+    """
+    What the tests below share: a real server with the recorder as its queue.
+
+    @cvar launcher: what starts it, if that is another program.
+    @ivar server: the process.
+    """
+
+    launcher = ()
 
     def setUp(self):
         self.home = folder(self)
@@ -50,15 +57,15 @@ class ListenerTestCase(SynchronousTestCase):
         """The same on endpoints; an argument that begins with dashes is another option."""
         arguments = [one if one.startswith("--") else f"--listen={one}" for one in endpoints]
         with open(self.log, "wb") as log:
+            control = f"--control-dir={self.control}"
             server = subprocess.Popen(
-                twistd(
-                    "-n", "--pidfile=", "mvmtr", f"--control-dir={self.control}", *arguments
-                ),
+                [*self.launcher, *twistd("-n", "--pidfile=", "mvmtr", control, *arguments)],
                 stdout=log,
                 stderr=log,
                 cwd=self.home,
                 env=environment(RECORD_DIR=str(self.recorder.records), **variables),
-            )  # fmt: skip
+            )
+        self.server = server
         self.addCleanup(server.wait)
         self.addCleanup(server.terminate)
         wait_for_port(self.port, server)

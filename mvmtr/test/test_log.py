@@ -8,7 +8,10 @@ from io import StringIO
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.udp import Port
 from twisted.logger import Logger, LogLevel, globalLogPublisher
+from twisted.names.dns import DNSDatagramProtocol
 from twisted.plugin import getCache
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -219,6 +222,19 @@ class TwistdObserverTests(SynchronousTestCase):
         record = Record(event="refused", helo=b"Unable to write to plugin cache")
         Logger(namespace="mvmtr.x", observer=self.observer).info("{record}", record=record)
         self.assertIn("plugin cache", self.stream.getvalue())
+
+    def test_questions_to_the_dns_are_not_told(self):
+        seen = []
+        globalLogPublisher.addObserver(seen.append)
+        self.addCleanup(globalLogPublisher.removeObserver, seen.append)
+        port = Port(0, DNSDatagramProtocol(None), "127.0.0.1", reactor=MemoryReactorClock())
+        port.addReader = port.removeReader = lambda: None
+        port.startListening()
+        port.connectionLost()
+        self.assertEqual(len(seen), 4)
+        for event in seen:
+            self.observer(event)
+        self.assertEqual(self.stream.getvalue(), "")
 
     def load_plugins_that_cannot_be_cached(self):
         """Have a folder in the place of the cache, which not even root can write."""

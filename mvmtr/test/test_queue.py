@@ -9,10 +9,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from mvmtr.interfaces import IQueue
-from mvmtr.queue import QueueError, queue_from_string
+from mvmtr.interfaces import IQueue, carried_by
+from mvmtr.queue import QueueError, carried, problem_with, queue_from_string
 from mvmtr.session import Accept, Session, Transaction
 from mvmtr.settings import Settings
+from mvmtr.test.stand_ins import Takes
 from mvmtr.test.support import CLIENT, folder
 
 HEADER = b"Received: from client.example\n  by mx.example; 1 Jan 2026 00:00:00 -0000\n"
@@ -56,6 +57,25 @@ class BrokenBody:
         """Nothing to close."""
 
 
+class Stranger:
+    """No queue."""
+
+
+class Boastful(Takes):
+    """Carries what nobody knows."""
+
+    def __init__(self):
+        super().__init__(carries=["dsn"])
+
+
+class Word(Takes):
+    """Names what it carries in one word, which is not a set of words."""
+
+    def __init__(self):
+        super().__init__()
+        self.carries = "DSN"
+
+
 class QueueFromStringTests(SynchronousTestCase):
     """Descriptions of queues."""
 
@@ -93,7 +113,7 @@ class QueueFromStringTests(SynchronousTestCase):
 
     def test_what_is_no_queue_is_an_error_that_names_the_kinds(self):
         for description in ("", "postfix", "Maildir:x", "/var/qmail/bin/qmail-queue", ":x"):
-            self.assertNoQueue("discard, maildir, qmail", description)
+            self.assertNoQueue("discard, maildir, python, qmail", description)
 
     def test_a_maildir_without_a_folder_is_an_error(self):
         for description in ("maildir", "maildir:"):
@@ -104,3 +124,49 @@ class QueueFromStringTests(SynchronousTestCase):
 
     def test_discard_takes_nothing_behind_it(self):
         self.assertNoQueue("nothing behind", "discard:x")
+
+    def test_a_queue_of_ones_own_is_made_by_its_name(self):
+        queue = self.queue("python:mvmtr.test.stand_ins.Takes")
+        self.assertIsInstance(queue, Takes)
+        self.assertEqual(carried_by(queue), frozenset())
+
+    def test_a_name_that_names_nothing_is_an_error(self):
+        for description, why in (
+            ("python", "wants the name"),
+            ("python:", "wants the name"),
+            ("python:nowhere.Queue", "nowhere"),
+            ("python:mvmtr.test.test_queue.Nothing", "Nothing"),
+            ("python:..", "python:.."),
+        ):
+            self.assertNoQueue(why, description)
+            self.assertRaises(QueueError, problem_with, description, "/home/qmail")
+
+    def test_what_is_no_queue_is_an_error(self):
+        self.assertNoQueue("is no queue", "python:mvmtr.test.test_queue.Stranger")
+        self.assertNoQueue("TypeError", "python:mvmtr.queue.maildir.Maildir")
+
+    def test_a_queue_carries_what_has_a_name(self):
+        self.assertNoQueue("'dsn', which is none of", "python:mvmtr.test.test_queue.Boastful")
+        self.assertNoQueue(
+            "is none of BINARYMIME, DSN, SMTPUTF8", "python:mvmtr.test.test_queue.Word"
+        )
+
+
+class CarriedTests(SynchronousTestCase):
+    """What the queues can carry."""
+
+    def test_each_queue_says_what_it_carries_before_and_after_it_is_made(self):
+        text = frozenset({"SMTPUTF8", "BINARYMIME"})
+        for description, wanted in (
+            ("qmail", frozenset()),
+            (f"maildir:{folder(self)}", text),
+            ("discard:", text),
+            ("python:mvmtr.test.stand_ins.Takes", frozenset()),
+        ):
+            self.assertEqual(carried(description), wanted)
+            queue = queue_from_string(description, "/home/qmail", Clock())
+            self.assertEqual(carried_by(queue), wanted)
+
+    def test_what_is_no_queue_carries_nothing(self):
+        for description in ("postfix", "python:nowhere.Queue"):
+            self.assertRaises(QueueError, carried, description)

@@ -8,12 +8,13 @@ import subprocess
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
-from twisted.names import client, dns, server
+from twisted.names import dns, server
 from twisted.names.authority import FileAuthority
 from twisted.trial.unittest import TestCase
 
 from mvmtr.protocol.remotehost import RemoteHost
 from mvmtr.tap import Options, makeService
+from mvmtr.test.names_server import resolver_of
 from mvmtr.test.support import control_folder, folder
 
 
@@ -50,7 +51,7 @@ class RemoteHostTests(TestCase):
         factory = server.DNSServerFactory(authorities=[Zones(RECORDS)])
         port = reactor.listenUDP(0, dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        self.resolver = client.Resolver(servers=[("127.0.0.1", port.getHost().port)])
+        self.resolver = resolver_of(self, port.getHost())
 
     def name(self, ip, paranoid=False):
         return Deferred.fromCoroutine(RemoteHost(paranoid, self.resolver).name_of(ip))
@@ -82,8 +83,6 @@ class ListenerTests(TestCase):
         factory = server.DNSServerFactory(authorities=[Zones(RECORDS)])
         dns_port = reactor.listenUDP(0, dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
         self.addCleanup(dns_port.stopListening)
-        resolver = client.Resolver(servers=[("127.0.0.1", dns_port.getHost().port)])
-        self.patch(client, "createResolver", lambda: resolver)
         home = folder(self)
         control = control_folder(home, {"rcpthosts": "local.example"})
         subprocess.run(
@@ -96,6 +95,7 @@ class ListenerTests(TestCase):
             [
                 f"--control-dir={control}", f"--tcp-rules={home}/rules.cdb", "--queue=discard:",
                 "--listen=tcp:0:interface=127.0.0.1", "--remote-host=ptr",
+                f"--set=smtp_server_dns=127.0.0.1:{dns_port.getHost().port}",
             ]
         )  # fmt: skip
         listener = makeService(options)

@@ -36,7 +36,7 @@ class CommandTests(SynchronousTestCase):
         b"QUIT": (221, 221, 221, 221),
         b"STARTTLS": (502, 502, 502, 502),
         b"AUTH PLAIN": (502, 502, 502, 502),
-        b"BDAT 1 LAST": (502, 502, 502, 502),
+        b"BDAT 0 LAST": (502, 503, 503, 250),
         b"": (502, 502, 502, 502),
         b"MAIL FROM:<s@x\0>": (501, 501, 501, 501),
         b"NOOP \r": (501, 501, 501, 501),
@@ -175,6 +175,7 @@ class ParameterTests(SynchronousTestCase):
             (b"BODY=BINARYMIME", 501),
             (b"FOO", 555),
             (b"FOO=BAR", 555),
+            (b"RET=FULL", 555),
             (b"AUTH=<>", 555),
             (b"SMTPUTF8", 555),
         ):
@@ -182,8 +183,9 @@ class ParameterTests(SynchronousTestCase):
             self.assertEqual(talk.send(MAIL + b" " + words), [220, code], words)
             self.assertEqual(talk.send(RCPT), [250 if code == 250 else 503], words)
 
-    def test_without_a_limit_every_size_is_welcome(self):
-        self.assertEqual(talk_with().send(MAIL + b" SIZE=" + b"9" * 20), [220, 250])
+    def test_without_a_limit_every_size_that_there_is_room_for_is_welcome(self):
+        self.assertEqual(talk_with().send(MAIL + b" SIZE=" + b"1".zfill(20)), [220, 250])
+        self.assertEqual(talk_with().send(MAIL + b" SIZE=" + b"9" * 20), [220, 452])
 
     def test_parameters_of_rcpt_are_refused(self):
         self.assertEqual(talk_with().send(MAIL, RCPT + b" NOTIFY=NEVER", b"DATA")[2:], [555, 503])

@@ -6,7 +6,6 @@ import re
 import shlex
 
 from twisted.internet import reactor
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
@@ -14,6 +13,7 @@ from twisted.trial.unittest import TestCase
 from mvmtr import options as options_module
 from mvmtr import tap
 from mvmtr.assemble import Assembly
+from mvmtr.protocol.server import endpoint_of
 from mvmtr.session import Reject, Stage
 from mvmtr.test.stand_ins import MAIL, RCPT, Says
 from mvmtr.test.support import Talk, control_folder, folder
@@ -159,13 +159,13 @@ class OptionTests(TestCase):
     def test_every_example_of_the_help_is_a_command_line_that_works(self):
         text = self.options().getUsage()
         examples = re.findall(r"^ +((?:twistd|tcpserver) (?:.*\\\n)?.*)$", text, re.MULTILINE)
-        self.assertEqual(len(examples), 5)
+        self.assertEqual(len(examples), 6)
         uses = []
         for example in examples:
             words = shlex.split(example.replace("\\\n", ""))
             options = self.options(*words[words.index("mvmtr") + 1 :])
             for endpoint in options["listen"]:
-                serverFromString(reactor, endpoint)
+                endpoint_of(reactor, endpoint)
             uses.append((options["stdio"], options["control-dir"], len(options["listen"])))
         self.assertEqual(
             uses,
@@ -174,6 +174,7 @@ class OptionTests(TestCase):
                 (1, None, 0),
                 (0, None, 1),
                 (0, None, 1),
+                (0, None, 2),
                 (0, None, 2),
             ],
         )

@@ -32,12 +32,15 @@ class Extension:
     @cvar rcpt: the same for RCPT.
     @cvar commands: its verbs, in capitals, each with a function of the receiver and the
         argument. It is called whether or not the extension is offered.
+    @cvar payload: those of its verbs behind whose line come bytes that are no lines. When
+        such a line can't be read the session ends.
     """
 
     keyword: bytes
     mail: Mapping[bytes, ParameterCheck] = {}
     rcpt: Mapping[bytes, ParameterCheck] = {}
     commands: Mapping[bytes, Callable[[Any, bytes], None]] = {}
+    payload: frozenset[bytes] = frozenset()
 
     def offered(self, receiver: Receiver) -> bool:
         """Whether this session has it now."""
@@ -57,6 +60,16 @@ class Extension:
         """
         return None
 
+    def recipient_objection(
+        self,
+        receiver: Receiver,
+        transaction: Transaction,
+        recipient: bytes,
+        parameters: Mapping[bytes, bytes | None],
+    ) -> Verdict | None:
+        """What it has against a well-formed RCPT, before the policy is asked."""
+        return None
+
 
 def found() -> tuple[Extension, ...]:
     """All extensions, by name of their modules."""
@@ -64,9 +77,10 @@ def found() -> tuple[Extension, ...]:
     return tuple(import_module(f"{__name__}.{name}").EXTENSION for name in modules)
 
 
-def objecting(extensions: Iterable[Extension]) -> tuple[Extension, ...]:
-    """Those that may object to something; most never do."""
-    return tuple(one for one in extensions if type(one).objection is not Extension.objection)
+def having(extensions: Iterable[Extension], method: str) -> tuple[Extension, ...]:
+    """Those that have a method of their own; to ask the others is of no use."""
+    none = getattr(Extension, method)
+    return tuple(one for one in extensions if getattr(type(one), method) is not none)
 
 
 def known_parameters(

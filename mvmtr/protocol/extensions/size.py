@@ -1,5 +1,5 @@
 # -*- test-case-name: mvmtr.test.test_extensions -*-
-"""RFC 1870: the largest message, and what the client says about its own."""
+"""RFC 1870: the largest message, and whether there is room for the client's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mvmtr.protocol import reply
 from mvmtr.protocol.extensions import Extension
 from mvmtr.protocol.parameters import BadParameter
+from mvmtr.protocol.storage import shortage, spool_folder
 from mvmtr.session import Stage, Transaction, Verdict
 
 if TYPE_CHECKING:
@@ -36,11 +37,15 @@ class Size(Extension):
         """RFC 1870, section 6.1."""
         if stage is not Stage.MAIL:
             return None
+        settings = receiver.session.settings
         size = int(transaction.parameters.get(b"SIZE") or 0)
-        limit = receiver.session.settings.smtp_server_msgsize_max
+        limit = settings.smtp_server_msgsize_max
         if limit and size > limit:
-            return reply.TOO_LARGE.by("size")
-        return None
+            return reply.TOO_LARGE.by("size").because(f"the limit is {limit} bytes")
+        queue = getattr(receiver.configuration.queue, "folder", None)
+        folders = (spool_folder(settings.smtp_server_spool), queue)
+        reason = shortage(folders, size, settings.smtp_server_spool_free)
+        return None if reason is None else reply.NO_STORAGE.by("storage").because(reason)
 
 
 EXTENSION = Size()

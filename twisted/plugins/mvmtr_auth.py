@@ -1,0 +1,4 @@
+from mvmtr.auth.plugin import CheckPasswordFactory, ScramFactory
+
+check_password = CheckPasswordFactory()
+scram = ScramFactory()
