@@ -2,24 +2,32 @@
 """
 Greylisting: mail of unknown origin is put off once. Pure.
 
-Known is who came back after a while with the same network, sender and recipient. What
+Known is who came back after a while with the same origin, sender and recipient. What
 users of greylisting learned: networks, not addresses; a confirmed domain in the place of
 the network where a sender has many of them; one origin that came back often is not put
-off any more; senders that change with every message (VERP) are folded into one.
+off any more; senders that change with every message (VERP) are folded into one; a name
+with the address in it is that of a connection at home, not of a pool of mail servers.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from ipaddress import IPv4Address
 
+from mvmtr.assess.domains import registered_domain
 from mvmtr.assess.hint import Hint
-from mvmtr.assess.question import Question, State, network_of
+from mvmtr.assess.opinion import NONE, Opinion
+from mvmtr.assess.question import Question, State, address_of, client_of, network_of
 from mvmtr.assess.records import Changes, Record, Records, key_of
 from mvmtr.assess.settings import AssessSettings
 
 _DIGITS = re.compile(rb"[0-9]+")
 _HEX = re.compile(rb"(?<![0-9a-z])(?=[0-9a-f]*[0-9])[0-9a-f]{8,}(?![0-9a-z])")
-_DETAIL = re.compile(rb"[+=].*")
+_DETAIL = re.compile(rb"[+=].*", re.DOTALL)
+
+REFRESH = 0.1
+"""The part of the time that something is remembered after which that is written anew."""
 
 
 def folded(sender: bytes) -> bytes:
@@ -32,6 +40,20 @@ def folded(sender: bytes) -> bytes:
     return _DIGITS.sub(b"#", _HEX.sub(b"#", local)) + at + domain
 
 
+@lru_cache(maxsize=4096)
+def names_address(name: bytes, client: bytes) -> bool:
+    """Whether a host name has the IPv4 address of the client in it."""
+    address = address_of(client)
+    if not isinstance(address, IPv4Address):
+        return False
+    octets = list(address.packed)
+    if b"%08x" % int(address) in name or b"%03d%03d%03d%03d" % tuple(octets) in name:
+        return True
+    numbers = [int(digits) for digits in _DIGITS.findall(name) if len(digits) < 4]
+    wanted = [octets[1:], octets[:3], octets[:0:-1], octets[2::-1]]
+    return any(numbers[at : at + 3] in wanted for at in range(len(numbers) - 2))
+
+
 class Greylist:
     """An assessor; see L{mvmtr.assess.engine}."""
 
@@ -40,53 +62,68 @@ class Greylist:
     def __init__(self, settings: AssessSettings) -> None:
         self._settings = settings
 
-    def _origin(self, question: Question) -> bytes:
+    def origin(self, question: Question) -> bytes:
         """What the client is known by: a domain that vouches for it, else its network."""
-        if question.spf_domain:
+        settings = self._settings
+        if settings.greylist_domains and question.spf_domain:
             return question.spf_domain
-        parent = question.client_name.partition(b".")[2]
-        if b"." in parent:
-            return parent
-        return network_of(
-            question.client, self._settings.greylist_network4, self._settings.greylist_network6
-        )
+        if names_address(question.client_name, question.client):
+            return client_of(question.client)
+        if settings.greylist_domains and question.client_name:
+            domain = registered_domain(question.client_name)
+            if domain:
+                return domain
+        return network_of(question.client, settings.greylist_network4, settings.greylist_network6)
 
     def keys(self, question: Question) -> list[str]:
         """The origin, and the three that make a try."""
-        if question.state is not State.RCPT or question.relay or not question.recipient:
+        if question.state is not State.RCPT or question.relay or not question.client:
             return []
-        origin = self._origin(question)
-        triple = (origin, folded(question.sender), question.recipient.lower())
-        return [key_of("known", origin), key_of("grey", *triple)]
+        recipient = question.recipient.lower()
+        if not recipient or recipient.partition(b"@")[0] in self._settings.greylist_spared:
+            return []
+        origin = self.origin(question)
+        return [key_of("known", origin), key_of("grey", origin, folded(question.sender), recipient)]
 
-    def assess(
-        self, question: Question, records: Records, now: float
-    ) -> tuple[Hint | None, Changes]:
+    def assess(self, question: Question, records: Records, now: float) -> Opinion:
         """Put off what was not seen before, or too short a time ago."""
         keys = self.keys(question)
         if not keys:
-            return None, {}
+            return NONE
         origin, triple = keys
         settings = self._settings
-        times = int(records[origin].values["times"]) if origin in records else 0
-        if settings.greylist_auto and times >= settings.greylist_auto:
-            return None, {origin: _known(times, now + settings.greylist_keep)}
+        known = records.get(origin)
+        if known is not None and 0 < settings.greylist_auto <= int(known.values["times"]):
+            return Opinion(changes=self._refreshed(origin, known, now))
         seen = records.get(triple)
-        if seen is None:
+        if seen is not None and seen.values.get("passed"):
+            return Opinion(changes=self._refreshed(triple, seen, now))
+        # One that was first seen in the future was seen before the clock was set back.
+        if seen is None or float(seen.values["first"]) > now:
             first = Record({"first": now}, now + settings.greylist_window)
-            return self._put_off(settings.greylist_delay, "first seen now"), {triple: first}
+            return Opinion(self._put_off("not seen before"), {triple: first})
         age = now - float(seen.values["first"])
-        if not seen.values.get("passed") and age < settings.greylist_delay:
-            return self._put_off(settings.greylist_delay - age, f"seen {age:.0f} s ago"), {}
-        kept = now + settings.greylist_keep
-        passed = Record({"first": seen.values["first"], "passed": 1}, kept)
-        more = 0 if seen.values.get("passed") else 1
-        return None, {triple: passed, origin: _known(times + more, kept)}
+        if age < settings.greylist_delay:
+            return Opinion(self._put_off(f"seen {age:.0f} s ago"))
+        passed = Record({"first": seen.values["first"], "passed": 1}, now + settings.greylist_keep)
+        return Opinion(changes={triple: passed, **self._came_back(origin, known, now)})
 
-    def _put_off(self, left: float, seen: str) -> Hint:
-        reason = f"greylisted for {left:.0f} s, {seen}"
-        return Hint("defer", 450, f"4.7.1 {reason}, try again later", reason)
+    def _came_back(self, origin: str, known: Record | None, now: float) -> Changes:
+        """Count, but not each message of one that sends many at once."""
+        settings = self._settings
+        times, at = (0, 0.0) if known is None else (known.values["times"], known.values["at"])
+        if times and 0 <= now - at < settings.greylist_auto_time:
+            return {}
+        return {origin: Record({"times": times + 1, "at": now}, now + settings.greylist_keep)}
 
+    def _refreshed(self, key: str, record: Record, now: float) -> Changes:
+        """Remember something for longer, if that makes a difference."""
+        keep = self._settings.greylist_keep
+        if record.expires - now > keep * (1 - REFRESH):
+            return {}
+        return {key: Record(record.values, now + keep)}
 
-def _known(times: int, until: float) -> Record:
-    return Record({"times": times}, until)
+    def _put_off(self, seen: str) -> Hint:
+        reason = f"greylisted for {self._settings.greylist_delay} s, {seen}"
+        # If nothing else is wrong: an unknown recipient is better told now than later.
+        return Hint("defer_if_permit", 450, f"4.7.1 {reason}, try again later", reason)

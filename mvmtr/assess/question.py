@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 
@@ -24,7 +25,6 @@ class State(StrEnum):
 class Event(StrEnum):
     """What a client did, as receivers tell it."""
 
-    CONNECTED = "connected"
     GOOD_MAIL = "good_mail"
     REJECTED_CONTENT = "rejected_content"
     UNKNOWN_RECIPIENT = "unknown_recipient"
@@ -35,7 +35,15 @@ class Event(StrEnum):
     AUTH_FAILED = "auth_failed"
 
 
-_OTHER_NAMES = {"EHLO": State.HELO, "": State.RCPT, "VRFY": State.RCPT, "ETRN": State.RCPT}
+Address = IPv4Address | IPv6Address
+
+_ADDRESS_MAX = 64
+_NAME_MAX = 255
+
+_OTHER_NAMES = {"EHLO": State.HELO, "": State.RCPT, "VRFY": State.HELO, "ETRN": State.HELO}
+
+COUNT_MAX = 1000
+"""How often something can have happened in one piece of feedback."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Question:
     """
     Who wants to do what. Empty is "not known"; domains are in lower case.
 
-    @ivar client: the address of the client.
+    @ivar client: the address of the client, in its usual form.
     @ivar client_name: its name, if the DNS confirms that (name to address and back).
     @ivar relay: whether the client may relay anyway, or is authenticated.
     @ivar spf_domain: the domain that SPF has found this client to be allowed to use.
@@ -64,60 +72,17 @@ class Question:
     extended: bool = False
 
     @property
-    def network(self) -> bytes:
-        """See L{network_of}."""
-        return network_of(self.client)
-
-    @property
     def sender_domain(self) -> bytes:
         """The domain of the sender; empty for the null sender."""
-        return self.sender.rpartition(b"@")[2].lower()
-
-
-def network_of(client: bytes, bits4: int = 24, bits6: int = 64) -> bytes:
-    """The network of an address; what is no address is a network of its own."""
-    try:
-        address = ip_address(client.decode("ascii").partition("%")[0])
-    except ValueError:
-        return client
-    address = getattr(address, "ipv4_mapped", None) or address
-    bits = bits4 if address.version == 4 else bits6
-    network: IPv4Network | IPv6Network = ip_network((address, bits), strict=False)
-    return str(network).encode()
-
-
-def _number(value: bytes) -> int:
-    return int(value) if value.isdigit() and len(value) < 20 else 0
-
-
-def question_of(attributes: Mapping[bytes, bytes]) -> Question:
-    """The question that the attributes of a request ask; unknown attributes mean nothing."""
-
-    def value(name: bytes) -> bytes:
-        found = attributes.get(name, b"")
-        return b"" if found == b"unknown" else found
-
-    state = attributes.get(b"protocol_state", b"").decode("ascii", "replace").upper()
-    return Question(
-        state=_OTHER_NAMES.get(state) or State(state),
-        client=value(b"client_address"),
-        client_name=value(b"client_name").lower(),
-        helo=value(b"helo_name").lower(),
-        sender=value(b"sender"),
-        recipient=value(b"recipient"),
-        relay=bool(value(b"sasl_username")) or value(b"mvmcas_relay") == b"yes",
-        spf_domain=value(b"mvmcas_spf_domain").lower(),
-        recipient_count=_number(value(b"recipient_count")),
-        size=_number(value(b"size")),
-        extended=b"mvmcas_version" in attributes,
-    )
+        return _domain(self.sender)
 
 
 @dataclass(frozen=True)
 class Feedback:
     """
-    What became of a client's doing.
+    What a client did.
 
+    @ivar relay: as in L{Question}.
     @ivar count: how often it happened.
     """
 
@@ -127,12 +92,94 @@ class Feedback:
     helo: bytes = b""
     sender: bytes = b""
     recipient: bytes = b""
+    relay: bool = False
     count: int = 1
 
     @property
     def sender_domain(self) -> bytes:
-        """The domain of the sender."""
-        return self.sender.rpartition(b"@")[2].lower()
+        """The domain of the sender; empty for the null sender."""
+        return _domain(self.sender)
+
+
+def _domain(address: bytes) -> bytes:
+    _local, at, domain = address.rpartition(b"@")
+    return domain.lower().rstrip(b".") if at else b""
+
+
+def address_of(client: bytes) -> Address | None:
+    """An address, if it is one; IPv4 that is written as IPv6 is IPv4."""
+    return _address_of(client) if len(client) <= _ADDRESS_MAX else None
+
+
+@lru_cache(maxsize=4096)
+def _address_of(client: bytes) -> Address | None:
+    try:
+        address = ip_address(client.decode("ascii").partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def network_of(client: bytes, bits4: int = 24, bits6: int = 64) -> bytes:
+    """
+    The network of an address: C{192.0.2.0/24}, and without a length where that is all of
+    it. What is no address is a network of its own.
+    """
+    address = address_of(client)
+    if address is None:
+        return client
+    bits = min(bits4 if address.version == 4 else bits6, address.max_prefixlen)
+    if bits == address.max_prefixlen:
+        return str(address).encode()
+    rest = address.max_prefixlen - bits
+    return f"{type(address)(int(address) >> rest << rest)}/{bits}".encode()
+
+
+def client_of(client: bytes) -> bytes:
+    """What one client is counted by: an IPv4 address, or the /64 that IPv6 gives to one."""
+    return network_of(client, 32, 64)
+
+
+def _number(value: bytes) -> int:
+    return int(value) if value.isdigit() and len(value) < 20 else 0
+
+
+def _host_name(value: bytes) -> bytes:
+    return value.lower().rstrip(b".") if len(value) <= _NAME_MAX else b""
+
+
+def _who(attributes: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What questions and feedback have in common. Postfix says "unknown" where it knows nothing."""
+
+    def value(name: bytes) -> bytes:
+        found = attributes.get(name, b"")
+        return b"" if found == b"unknown" else found
+
+    return {
+        "client": network_of(value(b"client_address"), 32, 128),
+        "client_name": _host_name(value(b"client_name")),
+        "helo": value(b"helo_name").lower().rstrip(b"."),
+        "sender": value(b"sender"),
+        "recipient": value(b"recipient"),
+        "relay": bool(value(b"sasl_username")) or value(b"mvmcas_relay") == b"yes",
+    }
+
+
+def question_of(attributes: Mapping[bytes, bytes]) -> Question:
+    """
+    The question that the attributes of a request ask; unknown attributes mean nothing.
+
+    @raise ValueError: when it is about a point of the session that is not known.
+    """
+    state = attributes.get(b"protocol_state", b"").decode("ascii", "replace").upper()
+    return Question(
+        state=_OTHER_NAMES.get(state) or State(state),
+        spf_domain=_host_name(attributes.get(b"mvmcas_spf_domain", b"")),
+        recipient_count=_number(attributes.get(b"recipient_count", b"")),
+        size=_number(attributes.get(b"size", b"")),
+        extended=b"mvmcas_version" in attributes,
+        **_who(attributes),
+    )
 
 
 def feedback_of(attributes: Mapping[bytes, bytes]) -> Feedback:
@@ -141,13 +188,6 @@ def feedback_of(attributes: Mapping[bytes, bytes]) -> Feedback:
 
     @raise ValueError: when it tells of no event that is known.
     """
-    values: dict[str, Any] = {
-        "client": attributes.get(b"client_address", b""),
-        "client_name": attributes.get(b"client_name", b"").lower(),
-        "helo": attributes.get(b"helo_name", b"").lower(),
-        "sender": attributes.get(b"sender", b""),
-        "recipient": attributes.get(b"recipient", b""),
-        "count": min(1000, max(1, _number(attributes.get(b"mvmcas_count", b"1")))),
-    }
-    name = attributes.get(b"mvmcas_event", b"").decode("ascii", "replace")
-    return Feedback(event=Event(name), **values)
+    event = Event(attributes.get(b"mvmcas_event", b"").decode("ascii", "replace"))
+    count = _number(attributes.get(b"mvmcas_count", b"1"))
+    return Feedback(event=event, count=min(COUNT_MAX, max(1, count)), **_who(attributes))

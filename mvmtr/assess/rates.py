@@ -4,19 +4,26 @@
 from __future__ import annotations
 
 from mvmtr.assess.hint import Hint
-from mvmtr.assess.question import Question, State
-from mvmtr.assess.records import Changes, Record, Records, key_of
+from mvmtr.assess.opinion import NONE, Opinion
+from mvmtr.assess.question import Question, State, client_of
+from mvmtr.assess.records import Record, Records, key_of
 from mvmtr.assess.settings import AssessSettings
 
+# Messages before they are sent, so that one too many costs nobody anything.
 _COUNTED = {
     State.CONNECT: "connections",
     State.RCPT: "recipients",
-    State.MESSAGE: "messages",
+    State.DATA: "messages",
 }
 
 
 class Rates:
-    """An assessor; see L{mvmtr.assess.engine}."""
+    """
+    An assessor; see L{mvmtr.assess.engine}.
+
+    A time begins with the first that is counted, so that what is said of it is exact: in
+    each such time at most the limit gets through.
+    """
 
     name = "rates"
 
@@ -25,7 +32,7 @@ class Rates:
 
     def _limit(self, question: Question) -> int:
         counted = _COUNTED.get(question.state)
-        if counted is None or question.relay:
+        if counted is None or question.relay or not question.client:
             return 0
         return int(getattr(self._settings, f"rate_{counted}"))
 
@@ -33,21 +40,23 @@ class Rates:
         """One, where there is a limit."""
         if not self._limit(question):
             return []
-        return [key_of(_COUNTED[question.state], question.client)]
+        return [key_of(_COUNTED[question.state], client_of(question.client))]
 
-    def assess(
-        self, question: Question, records: Records, now: float
-    ) -> tuple[Hint | None, Changes]:
+    def assess(self, question: Question, records: Records, now: float) -> Opinion:
         """Count, and put off what is too much. What was put off counts as well."""
         limit = self._limit(question)
         if not limit:
-            return None, {}
+            return NONE
         (key,) = self.keys(question)
+        time = self._settings.rate_time
         record = records.get(key)
-        count = 1 if record is None else int(record.values["count"]) + 1
-        until = now + self._settings.rate_time if record is None else record.expires
-        changes: Changes = {key: Record({"count": count}, until)}
+        # After a clock was set back, the end may be far away.
+        if record is None or record.expires > now + time:
+            record = Record({"count": 0}, now + time)
+        count = int(record.values["count"]) + 1
+        changes = {key: Record({"count": count}, record.expires)}
         if count <= limit:
-            return None, changes
-        reason = f"{count} {_COUNTED[question.state]} in {self._settings.rate_time} s"
-        return Hint("defer", 450, f"4.7.1 {reason} are too many", reason), changes
+            return Opinion(changes=changes)
+        reason = f"{count} {_COUNTED[question.state]} in {time} s"
+        text = f"4.7.1 {reason} are too many, try again later"
+        return Opinion(Hint("defer", 450, text, reason), changes)

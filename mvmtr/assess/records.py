@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
-KEY_MAX = 400
-"""Characters of a key; of longer names only the beginning counts."""
+KEY_MAX = 300
+"""Characters of a key; of longer ones the end is replaced by a hash of the whole."""
+
+_HASH = 32
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,21 @@ class Record:
         return bool(self.expires) and self.expires <= now
 
     def written(self) -> str:
-        """The values as JSON."""
-        return json.dumps(self.values, separators=(",", ":"), sort_keys=True)
+        """As text, in ASCII: the end and the values."""
+        values = json.dumps(self.values, separators=(",", ":"), sort_keys=True)
+        return f"{self.expires!r} {values}"
+
+    @classmethod
+    def read(cls, text: str) -> Record:
+        """The opposite of L{written}."""
+        expires, _blank, values = text.partition(" ")
+        return cls(json.loads(values), float(expires))
 
 
 Records = Mapping[str, Record]
 """Those that there are, by key."""
 
-Changes = dict[str, Record | None]
+Changes = Mapping[str, Record | None]
 """What is to be remembered, by key; C{None} is to forget it."""
 
 
@@ -42,7 +52,10 @@ def key_of(kind: str, *parts: bytes) -> str:
     """
     The key for something: its kind, and what is known of it.
 
-    Blanks in the parts become C{?}, so that no part can look like two.
+    Blanks in the parts become C{?}, so that one part can't look like two.
     """
-    texts = (part.decode("utf-8", "backslashreplace").replace(" ", "?") for part in parts)
-    return " ".join((kind, *texts))[:KEY_MAX]
+    texts = [part.decode("utf-8", "backslashreplace").replace(" ", "?") for part in parts]
+    key = " ".join((kind, *texts))
+    if len(key) <= KEY_MAX:
+        return key
+    return key[: KEY_MAX - _HASH] + sha256(key.encode()).hexdigest()[:_HASH]

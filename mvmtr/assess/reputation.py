@@ -3,14 +3,20 @@
 What clients did, as points that halve with time. Pure.
 
 Points go to the client, and a part of them to its network, the name that it gives, and
-the domain that it sends for, so that one who changes one of these is still known.
+the domain that it sends for, so that one who changes one of these is still known. Since
+others may share these, or be named by a liar, they alone never make more than a slow
+reply, unless C{reputation_shared_max} says so.
 """
 
 from __future__ import annotations
 
+from math import log2
+
 from mvmtr.assess.hint import Hint
-from mvmtr.assess.question import Event, Feedback, Question, network_of
+from mvmtr.assess.opinion import NONE, Opinion
+from mvmtr.assess.question import Event, Feedback, Question, State, client_of, network_of
 from mvmtr.assess.records import Changes, Record, Records, key_of
+from mvmtr.assess.rules import trap_of
 from mvmtr.assess.settings import AssessSettings
 
 SHARES = {"client": 1.0, "network": 0.2, "helo": 0.2, "domain": 0.2}
@@ -20,8 +26,15 @@ _FORGOTTEN = 0.05
 """Points that are not worth remembering."""
 
 
-def _keys(client: bytes, helo: bytes, domain: bytes) -> dict[str, str]:
-    parts = {"client": client, "network": network_of(client), "helo": helo, "domain": domain}
+def _keys(who: Question | Feedback) -> dict[str, str]:
+    if not who.client:
+        return {}
+    parts = {
+        "client": client_of(who.client),
+        "network": network_of(who.client, 24, 48),
+        "helo": who.helo,
+        "domain": who.sender_domain,
+    }
     return {share: key_of(share, part) for share, part in parts.items() if part}
 
 
@@ -37,7 +50,14 @@ class Reputation:
         """All that has points; who may relay has none."""
         if question.relay:
             return []
-        return list(_keys(question.client, question.helo, question.sender_domain).values())
+        keys = list(_keys(question).values())
+        if self._may_be_trap(question):
+            keys.append(trap_of(question.recipient))
+        return keys
+
+    @staticmethod
+    def _may_be_trap(question: Question) -> bool:
+        return question.state is State.RCPT and bool(question.recipient)
 
     def points(self, record: Record, now: float) -> float:
         """What is left of a record's points."""
@@ -45,49 +65,73 @@ class Reputation:
         halvings = age / self._settings.reputation_half_life
         return float(record.values["points"] * 0.5**halvings)
 
-    def assess(
-        self, question: Question, records: Records, now: float
-    ) -> tuple[Hint | None, Changes]:
-        """Refuse, put off, or slow down."""
-        points = sum(
-            self.points(records[key], now) for key in self.keys(question) if key in records
-        )
+    def assess(self, question: Question, records: Records, now: float) -> Opinion:
+        """Refuse, put off, or slow down. Mail to a trap counts at once."""
+        if question.relay:
+            return NONE
+        keys = _keys(question)
+        changes: Changes = {}
+        if self._may_be_trap(question) and trap_of(question.recipient) in records:
+            changes = self._add(keys, Event.SPAM_TRAP, 1, records, now)
+        points = self._sum(keys, {**records, **changes}, now)
+        return Opinion(self._hint(points), changes)
+
+    def _sum(self, keys: dict[str, str], records: dict[str, Record | None], now: float) -> float:
+        by_share = {
+            share: self.points(record, now)
+            for share, key in keys.items()
+            if (record := records.get(key)) is not None
+        }
+        own = by_share.pop("client", 0.0)
+        return own + min(sum(by_share.values()), self._settings.reputation_shared_max)
+
+    def _hint(self, points: float) -> Hint | None:
         settings = self._settings
         reason = f"{points:.0f} points for what this client did"
-        if points >= settings.reputation_reject:
-            return Hint("reject", 554, f"5.7.1 refused for a time: {reason}", reason), {}
-        if points >= settings.reputation_defer:
-            return Hint("defer", 450, f"4.7.1 put off for a time: {reason}", reason), {}
-        if points >= settings.reputation_tarpit:
+        if 0 < settings.reputation_reject <= points:
+            left = self._time_left(points, settings.reputation_reject)
+            text = f"5.7.1 refused for a time: {reason}"
+            return Hint("reject", 554, text, f"{reason}, refused for {left} s")
+        if 0 < settings.reputation_defer <= points:
+            left = self._time_left(points, settings.reputation_defer)
+            text = f"4.7.1 put off for a time: {reason}"
+            return Hint("defer", 450, text, f"{reason}, put off for {left} s")
+        if 0 < settings.reputation_tarpit <= points:
             slow = {"tarpit": str(settings.reputation_tarpit_seconds)}
-            return Hint(reason=reason, parameters=slow), {}
-        return None, {}
+            return Hint(reason=reason, parameters=slow)
+        return None
+
+    def _time_left(self, points: float, threshold: int) -> int:
+        return round(log2(points / threshold) * self._settings.reputation_half_life) + 1
 
     def feedback_keys(self, feedback: Feedback) -> list[str]:
         """All that gets points."""
-        return list(_keys(feedback.client, feedback.helo, feedback.sender_domain).values())
+        return [] if feedback.relay else list(_keys(feedback).values())
 
     def learn(self, feedback: Feedback, records: Records, now: float) -> Changes:
-        """Add points, or take some off for good mail."""
-        settings = self._settings
-        if feedback.event is Event.CONNECTED:
+        """Add points, or take some off for good mail. Of who may relay nothing is learned."""
+        if feedback.relay:
             return {}
-        worth = float(getattr(settings, f"points_{feedback.event}")) * feedback.count
-        if feedback.event is Event.GOOD_MAIL:
+        return self._add(_keys(feedback), feedback.event, feedback.count, records, now)
+
+    def _add(
+        self, keys: dict[str, str], event: Event, count: int, records: Records, now: float
+    ) -> Changes:
+        settings = self._settings
+        worth = float(getattr(settings, f"points_{event}")) * count
+        if event is Event.GOOD_MAIL:
             worth = -worth
-        changes: Changes = {}
-        keys = _keys(feedback.client, feedback.helo, feedback.sender_domain)
+        changes: dict[str, Record | None] = {}
         for share, key in keys.items():
             before = self.points(records[key], now) if key in records else 0.0
-            points = max(before + worth * SHARES[share], -settings.points_saved_max * SHARES[share])
-            changes[key] = self._record(points, now)
-        return changes
+            after = before + worth * SHARES[share]
+            after = max(after, -settings.points_saved_max * SHARES[share])
+            changes[key] = self._record(min(after, settings.points_max), now)
+        # What was nothing and stays nothing need not be written.
+        return {key: change for key, change in changes.items() if change or key in records}
 
     def _record(self, points: float, now: float) -> Record | None:
-        halvings = 0
-        while abs(points) * 0.5**halvings >= _FORGOTTEN:
-            halvings += 1
-        if not halvings:
+        if abs(points) < _FORGOTTEN:
             return None
-        until = now + halvings * self._settings.reputation_half_life
-        return Record({"points": round(points, 3), "at": now}, until)
+        lasts = log2(abs(points) / _FORGOTTEN) * self._settings.reputation_half_life
+        return Record({"points": round(points, 3), "at": now}, now + lasts)

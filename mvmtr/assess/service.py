@@ -16,7 +16,7 @@ from mvmtr.assess.engine import Engine
 from mvmtr.assess.hint import Hint
 from mvmtr.assess.question import Feedback, Question
 from mvmtr.assess.records import Changes, Records
-from mvmtr.assess.stores import IStore
+from mvmtr.assess.stores import IStore, StoreError
 
 log = Logger()
 
@@ -30,6 +30,7 @@ class Assessment(Service):
 
     @param now: the clock, in seconds since 1970.
     @ivar answered: how many questions were answered.
+    @ivar watchers: called with each question, the hint, and the time.
     """
 
     def __init__(
@@ -38,9 +39,25 @@ class Assessment(Service):
         self.engine = engine
         self.store = store
         self.answered = 0
+        self.watchers: list[Callable[[Question, Hint, float], None]] = []
         self._now = now
+        self._is_open = False
         self._sweeping = LoopingCall(lambda: Deferred.fromCoroutine(self._sweep()))
         self._sweeping.clock = reactor
+
+    def now(self) -> float:
+        """The time, no finer than is worth remembering."""
+        return round(self._now(), 3)
+
+    async def open(self) -> None:
+        """
+        Make the store ready.
+
+        @raise StoreError: when that can't be. It is tried again from time to time.
+        """
+        if not self._is_open:
+            await self.store.open()
+            self._is_open = True
 
     async def ask(self, question: Question) -> Hint:
         """
@@ -49,11 +66,15 @@ class Assessment(Service):
         @raise StoreError: when the store does not work.
         """
 
+        rules = self.engine.more_rules(question, self.now())
+
         def step(records: Records) -> tuple[Hint, Changes]:
-            return self.engine.assess(question, records, self._now())
+            return self.engine.assess(question, {**records, **rules}, self.now())
 
         hint: Hint = await self.store.transact(self.engine.keys(question), step)
         self.answered += 1
+        for watcher in self.watchers:
+            watcher(question, hint, self.now())
         return hint
 
     async def tell(self, feedback: Feedback) -> None:
@@ -62,29 +83,35 @@ class Assessment(Service):
 
         @raise StoreError: when the store does not work.
         """
+
+        def step(records: Records) -> tuple[None, Changes]:
+            return None, self.engine.learn(feedback, records, self.now())
+
         keys = self.engine.feedback_keys(feedback)
         if keys:
-            await self.store.transact(
-                keys, lambda records: (None, self.engine.learn(feedback, records, self._now()))
-            )
+            await self.store.transact(keys, step)
 
     def startService(self) -> None:
         """See L{Service}."""
         super().startService()
-        self._sweeping.start(SWEEP_EVERY, now=False)
+        self._sweeping.start(SWEEP_EVERY)
 
     def stopService(self) -> Deferred[None]:
-        """See L{Service}."""
+        """See L{Service}. What is being answered will be."""
         super().stopService()
         if self._sweeping.running:
             self._sweeping.stop()
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
+        self._is_open = False
         await self.store.close()
 
     async def _sweep(self) -> None:
         try:
+            await self.open()
             await self.store.sweep()
-        except Exception as error:
+        except StoreError as error:
             log.error("unable to forget what is over: {error}", error=error)
+        except Exception:
+            log.failure("unable to forget what is over")

@@ -3,130 +3,224 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.enterprise.adbapi import ConnectionPool
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from mvmtr.assess.records import Record, Records
-from mvmtr.assess.stores import LISTED_MAX, IStore, Step, StoreError, T
+from mvmtr.assess.records import Record
+from mvmtr.assess.stores import PART_MAX, RECORDS_MAX, IStore, Part, Step, StoreError, T
 
 BUSY_TIMEOUT = 5
 """Seconds to wait for another process that has the file."""
 
-SWEEP_MAX = 10_000
+TOGETHER_MAX = 100
+"""Questions that are answered in one transaction of the database."""
+
+SWEEP_MAX = 1000
 """Records that are forgotten in one go, for nobody else gets an answer meanwhile."""
 
-_TABLES = """
+VACUUM_MAX = 1000
+"""Pages of the file that are given back to the system in one go."""
+
+_PREPARE = """
+    PRAGMA auto_vacuum = INCREMENTAL;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    PRAGMA journal_size_limit = 16777216;
     CREATE TABLE IF NOT EXISTS records (
         key TEXT PRIMARY KEY, record TEXT NOT NULL, expires REAL NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS records_expires ON records (expires) WHERE expires > 0;
 """
+# With its log of writes a process that is killed loses nothing that was committed, and no
+# commit has to wait for the disk.
+
+Function = Callable[[sqlite3.Connection], Any]
+Job = tuple[Function, "Deferred[Any]"]
 
 
-def _prepare(connection: Any) -> None:
-    # With the log of writes a process that is killed loses nothing that was committed.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+def _on_disk(function: Function, connection: sqlite3.Connection) -> Any:
+    """What a function comes to; errors of the database are raised, others are returned."""
+    try:
+        return function(connection)
+    except sqlite3.Error:
+        raise
+    except Exception:
+        return Failure()
+
+
+def _work(connection: sqlite3.Connection, functions: Sequence[Function]) -> list[Any]:
+    """
+    Do all in one transaction or, where that fails, each in one of its own.
+
+    @return: what each came to, or the L{Failure} that it ended with.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error:
+        return [Failure()] * len(functions)
+    try:
+        results = [_on_disk(function, connection) for function in functions]
+        connection.execute("COMMIT")
+        return results
+    except sqlite3.Error:
+        failure = Failure()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    if len(functions) == 1:
+        return [failure]
+    return [result for function in functions for result in _work(connection, [function])]
 
 
 @implementer(IStore)
 class SqliteStore:
     """
-    A file with one table, used from one thread.
+    A file with one table, used from one thread. What is asked for while that is busy is
+    done together next, for a transaction costs more than what is done in it.
 
     @param now: the clock, in seconds since 1970.
     """
 
-    def __init__(self, path: str, reactor: Any, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: str,
+        reactor: Any,
+        records_max: int = RECORDS_MAX,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.name = f"sqlite:{path}"
+        self._path = path
+        self._reactor = reactor
+        self._max = records_max
         self._now = now
-        self._pool = ConnectionPool(
-            "sqlite3",
-            path,
-            timeout=BUSY_TIMEOUT,
-            check_same_thread=False,
-            cp_min=1,
-            cp_max=1,
-            cp_reactor=reactor,
-            cp_openfun=_prepare,
-            cp_noisy=False,
-        )
+        self._connection: sqlite3.Connection | None = None
+        self._threads = ThreadPool(0, 1, self.name)
+        self._jobs: deque[Job] = deque()
+        self._working: Deferred[None] | None = None
 
     async def open(self) -> None:
-        """See L{IStore}."""
-        self._pool.start()
-        await self._run(lambda cursor: cursor.executescript(_TABLES))
-
-    async def _run(self, function: Callable[[Any], T]) -> T:
+        """See L{IStore}. Waits for nothing, so that it can be done before the reactor runs."""
+        connection = None
         try:
-            result: T = await self._pool.runInteraction(function)
+            # Who writes to whom is nobody else's business.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = sqlite3.connect(
+                self._path, BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            )
+            connection.executescript(_PREPARE)
+        except (OSError, sqlite3.Error) as error:
+            if connection is not None:
+                connection.close()
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise StoreError(f"{self.name}: {reason}") from error
+        self._connection = connection
+        self._threads.start()
+
+    async def _run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is None:
+            raise StoreError(f"{self.name}: not open")
+        done: Deferred[T] = Deferred()
+        self._jobs.append((function, done))
+        if self._working is None:
+            self._working = Deferred.fromCoroutine(self._work(self._connection))
+        try:
+            return await done
         except sqlite3.Error as error:
             raise StoreError(f"{self.name}: {error}") from error
-        return result
+
+    async def _work(self, connection: sqlite3.Connection) -> None:
+        while self._jobs:
+            some = [self._jobs.popleft() for _ in range(min(TOGETHER_MAX, len(self._jobs)))]
+            functions = [function for function, _done in some]
+            try:
+                results = await deferToThreadPool(
+                    self._reactor, self._threads, _work, connection, functions
+                )
+            except Exception:
+                results = [Failure()] * len(some)
+            for (_function, done), result in zip(some, results, strict=True):
+                done.callback(result)
+        self._working = None
 
     async def transact(self, keys: Sequence[str], step: Step[T]) -> T:
         """See L{IStore}."""
-        return await self._run(lambda cursor: self._transact(cursor, keys, step))
-
-    def _transact(self, cursor: Any, keys: Sequence[str], step: Step[T]) -> T:
-        # From the first look on nobody else may write.
-        cursor.execute("BEGIN IMMEDIATE")
-        result, changes = step(self._find(cursor, keys))
-        gone = [(key,) for key, change in changes.items() if change is None]
-        kept = [
-            (key, change.written(), change.expires)
-            for key, change in changes.items()
-            if change is not None
-        ]
-        cursor.executemany("DELETE FROM records WHERE key = ?", gone)
-        cursor.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", kept)
-        return result
-
-    def _find(self, cursor: Any, keys: Sequence[str]) -> Records:
         marks = ", ".join("?" * len(keys))
-        cursor.execute(
-            f"SELECT * FROM records WHERE key IN ({marks}) AND (expires = 0 OR expires > ?)",
-            (*keys, self._now()),
-        )
-        return {key: Record(json.loads(text), until) for key, text, until in cursor}
+        select = f"SELECT key, record FROM records WHERE key IN ({marks})"
 
-    async def select(self, prefix: str) -> list[tuple[str, Record]]:
+        def transact(connection: sqlite3.Connection) -> T:
+            now = self._now()
+            found = {key: Record.read(text) for key, text in connection.execute(select, keys)}
+            alive = {key: record for key, record in found.items() if not record.is_over(now)}
+            result, changes = step(alive)
+            gone = [(key,) for key, change in changes.items() if change is None]
+            kept = [(key, new.written(), new.expires) for key, new in changes.items() if new]
+            connection.executemany("DELETE FROM records WHERE key = ?", gone)
+            connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", kept)
+            return result
+
+        return await self._run(transact)
+
+    async def scan(self, prefix: str, cursor: str = "") -> Part:
         """See L{IStore}."""
 
-        def select(cursor: Any) -> list[tuple[str, Record]]:
-            cursor.execute(
-                "SELECT * FROM records WHERE key >= ? AND key < ?"
-                " AND (expires = 0 OR expires > ?) ORDER BY key LIMIT ?",
-                (prefix, prefix + "\U0010ffff", self._now(), LISTED_MAX),
-            )
-            return [(key, Record(json.loads(text), until)) for key, text, until in cursor]
+        def scan(connection: sqlite3.Connection) -> Part:
+            rows = connection.execute(
+                "SELECT key, record FROM records WHERE key >= ? AND key < ? AND key > ?"
+                " ORDER BY key LIMIT ?",
+                (prefix, prefix + "\U0010ffff", cursor, PART_MAX),
+            ).fetchall()
+            now = self._now()
+            found = [(key, Record.read(text)) for key, text in rows]
+            alive = [(key, record) for key, record in found if not record.is_over(now)]
+            return alive, rows[-1][0] if len(rows) == PART_MAX else ""
 
-        return await self._run(select)
+        return await self._run(scan)
 
     async def sweep(self) -> int:
         """See L{IStore}."""
+        swept = 0
+        while some := await self._run(lambda database: self._forget(database, self._now())):
+            swept += some
+        excess = await self.count() - self._max
+        while excess > 0 and (some := await self._run(lambda database: self._forget(database))):
+            swept += some
+            excess -= some
+        vacuum = f"PRAGMA incremental_vacuum({VACUUM_MAX})"
+        await self._run(lambda database: database.execute(vacuum).fetchall())
+        return swept
 
-        def sweep(cursor: Any) -> int:
-            cursor.execute(
-                "DELETE FROM records WHERE key IN"
-                " (SELECT key FROM records WHERE expires > 0 AND expires <= ? LIMIT ?)",
-                (self._now(), SWEEP_MAX),
-            )
-            cursor.execute("SELECT count(*) FROM records")
-            return int(cursor.fetchone()[0])
+    @staticmethod
+    def _forget(connection: sqlite3.Connection, until: float = 1e12) -> int:
+        """Forget some of those that end until then, the first to end first."""
+        gone = connection.execute(
+            "DELETE FROM records WHERE key IN (SELECT key FROM records"
+            " WHERE expires > 0 AND expires <= ? ORDER BY expires LIMIT ?)",
+            (until, SWEEP_MAX),
+        )
+        return gone.rowcount
 
-        return await self._run(sweep)
+    async def count(self) -> int:
+        """See L{IStore}."""
+
+        def count(connection: sqlite3.Connection) -> int:
+            return int(connection.execute("SELECT count(*) FROM records").fetchone()[0])
+
+        return await self._run(count)
 
     async def close(self) -> None:
         """See L{IStore}."""
-        try:
-            self._pool.close()
-        except Exception as error:
-            raise StoreError(f"{self.name}: {Failure(error).getErrorMessage()}") from error
+        connection, self._connection = self._connection, None
+        if self._working is not None:
+            await self._working
+        if connection is not None:
+            self._threads.stop()
+            connection.close()
