@@ -92,7 +92,7 @@ def top(rows: Sequence[Entry], width: int) -> Iterator[str]:
     sums, *clients = rows
     now = sums["now"]
     yield (
-        f"{plain(sums['store'])}: {sums['records']} records; up {short(now - sums['since'])}, "
+        f"{plain(sums['store'])} has {sums['records']} records; up {short(now - sums['since'])}, "
         f"{sums['clients']} clients, {sums['rate']} questions/min, {sums['asked']} in all, "
         f"{sums['put_off']} put off, {sums['refused']} refused"
     )[:width]
