@@ -10,11 +10,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_CODE = re.compile(r"([45]\d\d)(?: +|$)")
+TEXT_MAX = 1000
+"""Characters of a text; of longer ones the rest is left out."""
+
+_UNPRINTABLE = re.compile(rb"[^ -~]")
+_NUMBERED = re.compile(r"[45]\d\d(?=\s|$)")
+_ENHANCED = re.compile(r"[245](?=\.\d{1,3}\.\d{1,3}(?:\s|$))")
+_FIELD = re.compile(r"[!-9;-~]+:")
+_NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 class BadAction(ValueError):
-    """An action that is not known."""
+    """A reply that gives no hint that is known; the text says why."""
+
+
+class NoHint(ValueError):
+    """A server that could not find out; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +33,11 @@ class Hint:
     """
     @ivar action: one of C{dunno}, C{ok}, C{reject}, C{defer}, C{defer_if_permit},
         C{defer_if_reject}, C{discard}, C{prepend}, C{warn}.
-    @ivar code: of the reply, for C{reject} and C{defer}.
+    @ivar code: of the reply, for C{reject} and the kinds of C{defer}; else 0.
     @ivar text: of the reply, the warning, or the header field to put in front.
     @ivar reason: why, for the log.
-    @ivar parameters: for this connection, C{relay}, C{timeout}, C{msgsize_max},
-        C{tarpit} and C{greet_delay} (seconds), by name.
+    @ivar parameters: for this connection, C{relay} (C{yes} or C{no}), C{timeout},
+        C{msgsize_max}, C{tarpit} and C{greet_delay} (whole numbers), by name.
     """
 
     action: str = "dunno"
@@ -38,45 +49,76 @@ class Hint:
 
 DUNNO = Hint()
 
-_PLAIN = ("dunno", "ok", "discard", "warn")
 _CODES = {"reject": 554, "defer": 450, "defer_if_permit": 450, "defer_if_reject": 450}
-_PARAMETERS = ("relay", "timeout", "msgsize_max", "tarpit", "greet_delay")
+_PLAIN = {
+    "dunno": "dunno",
+    "ok": "ok",
+    "permit": "ok",
+    "permit_auth_destination": "dunno",
+    "discard": "discard",
+    "prepend": "prepend",
+    "warn": "warn",
+    "info": "warn",
+}
+_NUMBERS = ("timeout", "msgsize_max", "tarpit", "greet_delay")
 
 
 def hint_of(attributes: Mapping[bytes, bytes]) -> Hint:
     """
     The hint in a reply.
 
+    What can't stand in a reply to a client is mended: characters that are not printable
+    ASCII, and an enhanced status code of another class than the reply.
+
     @raise BadAction: when there is none that is known.
+    @raise NoHint: when the server says that it does not know.
     """
-    said = attributes.get(b"action", b"").decode("utf-8", "replace").strip()
-    word, _blank, rest = said.partition(" ")
-    word = word.lower()
-    text = rest.strip()
-    parameters = {
-        name: attributes[b"mvmcas_" + name.encode()].decode("utf-8", "replace")
-        for name in _PARAMETERS
-        if b"mvmcas_" + name.encode() in attributes
-    }
-    reason = attributes.get(b"mvmcas_reason", b"").decode("utf-8", "replace")
-    action, code = word, 0
-    numbered = _CODE.match(said)
-    if numbered is not None:
-        code = int(numbered[1])
-        action, text = ("defer" if code < 500 else "reject"), said[numbered.end() :].strip()
-    elif word in _CODES:
-        code = _CODES[word]
-        named = _CODE.match(text)
-        if named is not None and (int(named[1]) < 500) == (code < 500):
-            code, text = int(named[1]), text[named.end() :].strip()
-    elif word in ("permit", "permit_auth_destination"):
-        action = "ok" if word == "permit" else "dunno"
-    elif word == "prepend":
-        if not re.match(r"[!-9;-~]+:", text):
-            raise BadAction(f"PREPEND wants a header field, not {text[:40]!r}")
-    elif word not in _PLAIN:
+    if b"mvmcas_error" in attributes:
+        raise NoHint(_words(attributes, b"mvmcas_error"))
+    action, code, text = _action(_words(attributes, b"action"))
+    reason = _words(attributes, b"mvmcas_reason") or text
+    return Hint(action, code, text, reason, _parameters(attributes))
+
+
+def _words(attributes: Mapping[bytes, bytes], name: bytes) -> str:
+    value = attributes.get(name, b"")[:TEXT_MAX]
+    return _UNPRINTABLE.sub(b"?", value.replace(b"\t", b" ")).decode("ascii").strip()
+
+
+def _action(said: str) -> tuple[str, int, str]:
+    word, _blank, text = said.partition(" ")
+    text = text.strip()
+    action = word.lower()
+    if _NUMBERED.match(word):
+        return "defer" if word < "500" else "reject", int(word), _matching(text, word)
+    if action in _CODES:
+        return action, _CODES[action], _matching(text, str(_CODES[action]))
+    if action.isdigit():
+        # Postfix takes any other number for a permission.
+        return "ok", 0, ""
+    if action == "prepend" and not _FIELD.match(text):
+        raise BadAction(f"PREPEND wants a header field, not {text[:40]!r}")
+    if action not in _PLAIN:
         raise BadAction(f"{said[:40]!r} is no action that is known")
-    return Hint(action, code, text, reason or text, parameters)
+    return _PLAIN[action], 0, text
+
+
+def _matching(text: str, code: str) -> str:
+    """A text whose enhanced status code is of the class of the reply."""
+    return _ENHANCED.sub(code[0], text, count=1) if _ENHANCED.match(text) else text
+
+
+def _parameters(attributes: Mapping[bytes, bytes]) -> dict[str, str]:
+    found = {}
+    for name in ("relay", *_NUMBERS):
+        key = b"mvmcas_" + name.encode()
+        if key not in attributes:
+            continue
+        value = _words(attributes, key)
+        if not (value in ("yes", "no") if name == "relay" else _NUMBER.fullmatch(value)):
+            raise BadAction(f"{key.decode()}={value[:40]!r} makes no sense")
+        found[name] = value
+    return found
 
 
 def action_of(hint: Hint, extended: bool) -> dict[bytes, bytes]:
@@ -95,3 +137,15 @@ def action_of(hint: Hint, extended: bool) -> dict[bytes, bytes]:
         for name, value in hint.parameters.items():
             attributes[b"mvmcas_" + name.encode()] = value.encode("utf-8", "replace")
     return attributes
+
+
+def no_hint(error: str, extended: bool) -> dict[bytes, bytes]:
+    """
+    The reply when there is no hint: to go on as if nobody had been asked.
+
+    @param extended: whether to say why, so that the questioner may do something else.
+    """
+    reply = {b"action": b"DUNNO"}
+    if extended:
+        reply[b"mvmcas_error"] = error.encode("utf-8", "replace")
+    return reply

@@ -13,6 +13,7 @@ REQUEST_MAX = 65536
 """Bytes of one request or reply."""
 
 _UNSAFE = re.compile(rb"[\x00-\x1f\x7f]+")
+_END = re.compile(rb"\A\r?\n|\n\r?\n")
 
 Attributes = dict[bytes, bytes]
 
@@ -22,7 +23,10 @@ class BadRequest(ValueError):
 
 
 class AttributeReader:
-    """Collects bytes and gives them back as requests, or as replies."""
+    """
+    Collects bytes and gives them back as requests, or as replies. Lines end with a line
+    feed, as Postfix ends them, or with CRLF.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -38,20 +42,14 @@ class AttributeReader:
         """
         self._buffer += data
         found = []
-        while (end := self._end()) >= 0:
-            found.append(_parsed(bytes(self._buffer[:end])))
-            del self._buffer[: end + 2]
+        while (end := _END.search(self._buffer, self._searched)) is not None:
+            found.append(_parsed(bytes(self._buffer[: end.start()])))
+            del self._buffer[: end.end()]
             self._searched = 0
+        self._searched = max(0, len(self._buffer) - 2)
         if len(self._buffer) > REQUEST_MAX:
             raise BadRequest(f"more than {REQUEST_MAX} bytes")
         return found
-
-    def _end(self) -> int:
-        if self._buffer.startswith(b"\n"):
-            raise BadRequest("an empty request")
-        end = self._buffer.find(b"\n\n", max(0, self._searched - 1))
-        self._searched = len(self._buffer)
-        return end
 
 
 def _parsed(text: bytes) -> Attributes:
@@ -59,7 +57,7 @@ def _parsed(text: bytes) -> Attributes:
         raise BadRequest(f"more than {REQUEST_MAX} bytes")
     attributes = {}
     for line in text.split(b"\n"):
-        name, equals, value = line.partition(b"=")
+        name, equals, value = line.removesuffix(b"\r").partition(b"=")
         if not equals or not name:
             raise BadRequest(f"{line[:40]!r} is not name=value")
         attributes[name] = value
