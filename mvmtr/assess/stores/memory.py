@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from mvmtr.assess.records import Record
-from mvmtr.assess.stores import PART_MAX, RECORDS_MAX, IStore, Part, Step, T
+from mvmtr.assess.stores import PART_MAX, RECORDS_MAX, IStore, Part, Step, StoreError, T
 
 SWEEP_MAX = 5000
 """Records that are looked at in one go, for nobody else gets an answer meanwhile."""
@@ -81,8 +81,10 @@ class MemoryStore:
 
     async def scan(self, prefix: str, cursor: str = "") -> Part:
         """See L{IStore}."""
+        if cursor and cursor not in self._scans:
+            raise StoreError(f"{self.name}: too many lists under way; begin again")
         if cursor:
-            keys = self._scans.pop(cursor, iter(()))
+            keys = self._scans.pop(cursor)
         else:
             every = (*self._lasting, *self._passing)
             keys = iter([key for key in every if key.startswith(prefix)])

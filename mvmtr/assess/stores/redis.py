@@ -151,7 +151,7 @@ class RedisStore:
             self._factory.deferred.addCallback(self._opened)
             self._factory.startConnecting(self._endpoint)
             await opening
-        await self._call("return redis.call('PING')")
+        await self._call("return 'ready'")
 
     def _opened(self, _handler: Any) -> None:
         self._why = "connection lost"

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -30,6 +31,8 @@ SWEEP_MAX = 1000
 
 VACUUM_MAX = 1000
 """Pages of the file that are given back to the system in one go."""
+
+_EVER = 1e12
 
 _PREPARE = """
     PRAGMA auto_vacuum = INCREMENTAL;
@@ -79,6 +82,24 @@ def _work(connection: sqlite3.Connection, functions: Sequence[Function]) -> list
     if len(functions) == 1:
         return [failure]
     return [result for function in functions for result in _work(connection, [function])]
+
+
+def _forget(connection: sqlite3.Connection, until: float, most: int) -> int:
+    """Forget some of those that end until then, the first to end first."""
+    gone = connection.execute(
+        "DELETE FROM records WHERE key IN (SELECT key FROM records"
+        " WHERE expires > 0 AND expires <= ? ORDER BY expires LIMIT ?)",
+        (until, most),
+    )
+    return gone.rowcount
+
+
+def _vacuum(connection: sqlite3.Connection) -> None:
+    """Give pages that nobody uses back to the system."""
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    for _ in range(min(free, VACUUM_MAX)):
+        # The module of Python would do no more than one anyway.
+        connection.execute("PRAGMA incremental_vacuum(1)")
 
 
 @implementer(IStore)
@@ -188,25 +209,17 @@ class SqliteStore:
     async def sweep(self) -> int:
         """See L{IStore}."""
         swept = 0
-        while some := await self._run(lambda database: self._forget(database, self._now())):
+        while some := await self._run(partial(_forget, until=self._now(), most=SWEEP_MAX)):
             swept += some
         excess = await self.count() - self._max
-        while excess > 0 and (some := await self._run(lambda database: self._forget(database))):
+        while excess > 0:
+            some = await self._run(partial(_forget, until=_EVER, most=min(excess, SWEEP_MAX)))
+            if not some:
+                break
             swept += some
             excess -= some
-        vacuum = f"PRAGMA incremental_vacuum({VACUUM_MAX})"
-        await self._run(lambda database: database.execute(vacuum).fetchall())
+        await self._run(_vacuum)
         return swept
-
-    @staticmethod
-    def _forget(connection: sqlite3.Connection, until: float = 1e12) -> int:
-        """Forget some of those that end until then, the first to end first."""
-        gone = connection.execute(
-            "DELETE FROM records WHERE key IN (SELECT key FROM records"
-            " WHERE expires > 0 AND expires <= ? ORDER BY expires LIMIT ?)",
-            (until, SWEEP_MAX),
-        )
-        return gone.rowcount
 
     async def count(self) -> int:
         """See L{IStore}."""
