@@ -15,6 +15,9 @@ from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Any
 
+from twisted.logger import Logger
+
+import mvmtr.log as logged
 from mvmtr.assess.about import About, about
 from mvmtr.assess.activity import ORDERS, Activity
 from mvmtr.assess.entries import BadEntry, entry_of, line_of, read_line
@@ -24,6 +27,8 @@ from mvmtr.assess.rules import BadSubject
 from mvmtr.assess.service import Assessment
 from mvmtr.assess.stores import StoreError
 from mvmtr.assess.wire import REQUEST_MAX, Attributes
+
+log = Logger()
 
 ENTRY = b"mvmcas_entry_%d"
 
@@ -111,7 +116,7 @@ class Admin:
         assessment.watchers.append(self.activity.note)
 
     async def answer(self, request: Attributes) -> Attributes:
-        """The answer to a request; with C{mvmcas_error} when nothing was done."""
+        """The answer to a request; with C{mvmcas_error} when it can't be done."""
         name = request.get(b"mvmcas_command", b"")
         try:
             if name not in self._commands:
@@ -119,21 +124,27 @@ class Admin:
             return await self._commands[name](request)
         except (BadCommand, BadEntry, BadSubject, StoreError) as error:
             return {b"mvmcas_error": str(error).encode("utf-8", "replace")}
+        except Exception:
+            log.failure("unable to do {name}", name=name)
+            return {b"mvmcas_error": b"there is an error in the program; see its log"}
 
     # Writing
 
     async def _put(self, request: Attributes) -> Attributes:
         """Remember entries; all of them or none."""
         changes: dict[str, Record | None] = {}
-        for number, line in enumerate(entries_in(request), 1):
+        lines = entries_in(request)
+        for number, line in enumerate(lines, 1):
             try:
                 key, record = read_line(line)
             except BadEntry as error:
-                raise BadEntry(f"entry {number}: {error}") from None
+                place = f"entry {number}: " if len(lines) > 1 else ""
+                raise BadEntry(f"{place}{error}") from None
             if not record.is_over(self._now()):
                 changes[key] = record
         if changes:
             await self._store.transact(list(changes), lambda _records: (None, changes))
+            self._log("put", len(changes), next(iter(changes)))
         answer = {b"mvmcas_count": b"%d" % len(changes)}
         files = self._files()
         for key in changes:
@@ -154,6 +165,7 @@ class Admin:
                 found, cursor = await self._store.scan(prefix, cursor)
                 is_first = False
                 number += await self._forget_keys([key for key, _record in found])
+        self._log("forget", number, (subject.rules + subject.keys)[0])
         answer = {b"mvmcas_count": b"%d" % number}
         files = self._files()
         for key in subject.rules:
@@ -166,6 +178,10 @@ class Admin:
             return len(records), dict.fromkeys(records)
 
         return await self._store.transact(keys, step) if keys else 0
+
+    def _log(self, command: str, number: int, key: str) -> None:
+        record = logged.Record(event="admin", command=command, count=number, key=key)
+        log.info("{record}", record=record)
 
     # Reading
 

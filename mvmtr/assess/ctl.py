@@ -6,11 +6,12 @@ The program C{mvmcas-ctl}: what a postmaster says to mvmcas, and asks of it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
@@ -48,16 +49,18 @@ class Caller:
     """
     Commands to a server, or to a store that has none.
 
+    @param name: of either.
     @param answer: what takes a request and gives the answer.
     """
 
-    def __init__(self, answer: Callable[[Attributes], Awaitable[Attributes]]) -> None:
+    def __init__(self, name: str, answer: Callable[[Attributes], Awaitable[Attributes]]) -> None:
+        self.name = name
         self._answer = answer
 
-    async def call(self, command: str, **attributes: str | bytes) -> Attributes:
+    async def call(self, command: str, **attributes: str) -> Attributes:
         """One command. Raises L{Failed}."""
         named = {
-            b"mvmcas_" + name.encode(): value.encode() if isinstance(value, str) else value
+            b"mvmcas_" + name.encode(): value.encode("utf-8", "backslashreplace")
             for name, value in attributes.items()
         }
         return await self.send({b"mvmcas_command": command.encode(), **named})
@@ -67,11 +70,11 @@ class Caller:
         try:
             answer = await self._answer({b"request": b"mvmcas_admin", **attributes})
         except Unavailable as error:
-            raise Failed(str(error)) from None
+            raise Failed(f"{self.name}: {error}") from None
         if b"mvmcas_error" in answer:
             raise Failed(display.plain(answer[b"mvmcas_error"]))
         if b"mvmcas_count" not in answer:
-            raise Failed("the server takes no commands here; it wants --admin=ENDPOINT")
+            raise Failed(f"{self.name} takes no commands; mvmcas wants --admin={self.name}")
         return answer
 
     async def lines(self, command: str, **attributes: str) -> AsyncGenerator[str, None]:
@@ -130,7 +133,7 @@ async def show(caller: Caller, options: Namespace) -> None:
             is_empty = False
             print(line if options.json else display.known(json.loads(line), time.time()))
     if is_empty and not options.json:
-        print(f"nothing is known about {options.subject}")
+        print(f"nothing is known about {display.plain(options.subject)}")
 
 
 async def export(caller: Caller, options: Namespace) -> None:
@@ -185,7 +188,7 @@ async def top(caller: Caller, options: Namespace) -> None:
         raise Failed("top wants a server: what clients do is not in the store")
     while True:
         size = shutil.get_terminal_size()
-        rows = options.rows or max(1, size.lines - 3)
+        rows = options.rows or max(1, size.lines - 4)
         try:
             answer = await caller.call("top", rows=str(rows), order=options.sort)
             shown = list(map(json.loads, entries_in(answer)))
@@ -206,11 +209,17 @@ async def top(caller: Caller, options: Namespace) -> None:
 
 
 def _end(text: str) -> float:
-    return dates.until(text, time.time())
+    try:
+        return dates.until(text, round(time.time()))
+    except dates.BadDate as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _file(name: str) -> TextIO:
-    return sys.stdin if name == "-" else open(name, encoding="utf-8")
+    try:
+        return open(0 if name == "-" else name, encoding="utf-8")
+    except OSError as error:
+        raise ArgumentTypeError(f"{name}: {error.strerror}") from None
 
 
 def _parser() -> ArgumentParser:
@@ -274,7 +283,8 @@ async def _caller(options: Namespace, reactor: Any) -> tuple[Caller, Callable[[]
         settings = AssessSettings().with_(values, {})
         store = store_from_string(options.store, reactor)
         await store.open()
-        return Caller(Admin(Assessment(Engine(settings), store, reactor)).answer), store.close
+        admin = Admin(Assessment(Engine(settings), store, reactor))
+        return Caller(store.name, admin.answer), store.close
     try:
         client = PolicyClient(options.server, reactor, TIMEOUT)
     except ValueError as error:
@@ -283,7 +293,7 @@ async def _caller(options: Namespace, reactor: Any) -> tuple[Caller, Callable[[]
     async def close() -> None:
         client.close()
 
-    return Caller(client.ask), close
+    return Caller(options.server, client.ask), close
 
 
 async def _run(reactor: Any, options: Namespace) -> None:
@@ -295,6 +305,9 @@ async def _run(reactor: Any, options: Namespace) -> None:
             await close()
     except (Failed, StoreError, SettingError) as error:
         raise SystemExit(f"mvmcas-ctl: {error}") from None
+    except BrokenPipeError:
+        # Whoever reads has seen enough. What is left to write can't be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:

@@ -91,9 +91,10 @@ def top(rows: Sequence[Entry], width: int) -> Iterator[str]:
     """
     sums, *clients = rows
     now = sums["now"]
+    yield f"{plain(sums['store'])} has {sums['records']} records"[:width]
     yield (
-        f"{plain(sums['store'])} has {sums['records']} records; up {short(now - sums['since'])}, "
-        f"{sums['clients']} clients, {sums['rate']} questions/min, {sums['asked']} in all, "
+        f"up {short(now - sums['since'])}: {sums['clients']} clients, "
+        f"{sums['rate']} questions/min, {sums['asked']} in all, "
         f"{sums['put_off']} put off, {sums['refused']} refused"
     )[:width]
     cells = [TOP_HEADING, *(_client(row, now) for row in clients)]

@@ -107,11 +107,11 @@ class TopTests(SynchronousTestCase):
     """The table of clients."""
 
     def test_sums_a_heading_and_a_line_for_each_client(self):
-        sums, heading, line = display.top([SUMS, CLIENT], 1000)
+        store, sums, heading, line = display.top([SUMS, CLIENT], 1000)
+        self.assertEqual(store, "memory: has 3 records")
         self.assertEqual(
             sums,
-            "memory: has 3 records; up 5 min, 1 clients, 1.5 questions/min, 7 in all, "
-            "2 put off, 1 refused",
+            "up 5 min: 1 clients, 1.5 questions/min, 7 in all, 2 put off, 1 refused",
         )
         self.assertEqual(heading.split("  ")[0], "CLIENT")
         self.assertEqual(
@@ -147,4 +147,4 @@ class TopTests(SynchronousTestCase):
         self.assertNotRegex("".join(display.top([SUMS, client], 1000)), "[\x1b\x9b]")
 
     def test_no_clients_are_a_heading(self):
-        self.assertEqual(len(list(display.top([SUMS], 80))), 2)
+        self.assertEqual(len(list(display.top([SUMS], 80))), 3)
