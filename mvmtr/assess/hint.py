@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 TEXT_MAX = 1000
 """Characters of a text; of longer ones the rest is left out."""
 
+VERSION = b"1"
+"""Of what is said beyond Postfix's protocol; each side tells it."""
+
 _UNPRINTABLE = re.compile(rb"[^ -~]")
 _NUMBERED = re.compile(r"[45]\d\d(?=\s|$)")
 _ENHANCED = re.compile(r"[245](?=\.\d{1,3}\.\d{1,3}(?:\s|$))")
@@ -132,6 +135,7 @@ def action_of(hint: Hint, extended: bool) -> dict[bytes, bytes]:
         action = str(hint.code)
     attributes = {b"action": f"{action} {hint.text}".strip().encode("utf-8", "replace")}
     if extended:
+        attributes[b"mvmcas_version"] = VERSION
         if hint.reason:
             attributes[b"mvmcas_reason"] = hint.reason.encode("utf-8", "replace")
         for name, value in hint.parameters.items():
@@ -147,5 +151,6 @@ def no_hint(error: str, extended: bool) -> dict[bytes, bytes]:
     """
     reply = {b"action": b"DUNNO"}
     if extended:
+        reply[b"mvmcas_version"] = VERSION
         reply[b"mvmcas_error"] = error.encode("utf-8", "replace")
     return reply

@@ -53,7 +53,7 @@ ADMIN = b"mvmcas_admin"
 class Administration(Typed):
     """Whoever answers the requests of the administrator."""
 
-    async def answer(self, request: Attributes) -> Attributes:
+    def answer(self, request: Attributes) -> Coroutine[Any, Any, Attributes]:
         """The reply to a request."""
 
 
@@ -252,7 +252,8 @@ class PolicyFactory(ServerFactory):
             problem = "there is an error in the program"
             log.failure("no hint for {client}", client=_client(request))
         self._complain(request, problem)
-        return no_hint(problem, b"mvmcas_version" in request)
+        is_command = self._admin is not None and request.get(b"request") == ADMIN
+        return no_hint(problem, is_command or b"mvmcas_version" in request)
 
     def _complain(self, request: Attributes, problem: str) -> None:
         self._unanswered += 1
@@ -272,7 +273,7 @@ class PolicyFactory(ServerFactory):
             await self._timely(self._assessment.tell(feedback_of(request)))
             return action_of(DUNNO, False)
         if kind == ADMIN and self._admin is not None:
-            return await self._admin.answer(request)
+            return await self._timely(self._admin.answer(request))
         raise BadRequest(f"request={kind[:40].decode('ascii', 'replace')} is not known here")
 
     async def _hint(self, request: Attributes) -> Attributes:
