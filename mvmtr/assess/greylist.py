@@ -26,8 +26,11 @@ _DIGITS = re.compile(rb"[0-9]+")
 _HEX = re.compile(rb"(?<![0-9a-z])(?=[0-9a-f]*[0-9])[0-9a-f]{8,}(?![0-9a-z])")
 _DETAIL = re.compile(rb"[+=].*", re.DOTALL)
 
-REFRESH = 0.1
-"""The part of the time that something is remembered after which that is written anew."""
+SLACK = 0.1
+"""
+The part by which things are remembered for longer than they have to be, so that not every
+message need be written down.
+"""
 
 
 def folded(sender: bytes) -> bytes:
@@ -105,7 +108,7 @@ class Greylist:
         age = now - float(seen.values["first"])
         if age < settings.greylist_delay:
             return Opinion(self._put_off(f"seen {age:.0f} s ago"))
-        passed = Record({"first": seen.values["first"], "passed": 1}, now + settings.greylist_keep)
+        passed = Record({"first": seen.values["first"], "passed": 1}, self._end(now))
         return Opinion(changes={triple: passed, **self._came_back(origin, known, now)})
 
     def _came_back(self, origin: str, known: Record | None, now: float) -> Changes:
@@ -114,14 +117,16 @@ class Greylist:
         times, at = (0, 0.0) if known is None else (known.values["times"], known.values["at"])
         if times and 0 <= now - at < settings.greylist_auto_time:
             return {}
-        return {origin: Record({"times": times + 1, "at": now}, now + settings.greylist_keep)}
+        return {origin: Record({"times": times + 1, "at": now}, self._end(now))}
 
     def _refreshed(self, key: str, record: Record, now: float) -> Changes:
         """Remember something for longer, if that makes a difference."""
-        keep = self._settings.greylist_keep
-        if record.expires - now > keep * (1 - REFRESH):
+        if record.expires >= now + self._settings.greylist_keep:
             return {}
-        return {key: Record(record.values, now + keep)}
+        return {key: Record(record.values, self._end(now))}
+
+    def _end(self, now: float) -> float:
+        return now + round(self._settings.greylist_keep * (1 + SLACK))
 
     def _put_off(self, seen: str) -> Hint:
         reason = f"greylisted for {self._settings.greylist_delay} s, {seen}"

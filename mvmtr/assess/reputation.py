@@ -10,7 +10,7 @@ reply, unless C{reputation_shared_max} says so.
 
 from __future__ import annotations
 
-from math import log2
+from math import ceil, log2
 
 from mvmtr.assess.hint import Hint
 from mvmtr.assess.opinion import NONE, Opinion
@@ -73,27 +73,30 @@ class Reputation:
         changes: Changes = {}
         if self._may_be_trap(question) and trap_of(question.recipient) in records:
             changes = self._add(keys, Event.SPAM_TRAP, 1, records, now)
-        points = self._sum(keys, {**records, **changes}, now)
-        return Opinion(self._hint(points), changes)
+        own, shared = self._sums(keys, {**records, **changes}, now)
+        return Opinion(self._hint(own, shared), changes)
 
-    def _sum(self, keys: dict[str, str], records: dict[str, Record | None], now: float) -> float:
+    def _sums(
+        self, keys: dict[str, str], records: dict[str, Record | None], now: float
+    ) -> tuple[float, float]:
+        """The points of the client, and those of all that it shares."""
         by_share = {
             share: self.points(record, now)
             for share, key in keys.items()
             if (record := records.get(key)) is not None
         }
-        own = by_share.pop("client", 0.0)
-        return own + min(sum(by_share.values()), self._settings.reputation_shared_max)
+        return by_share.pop("client", 0.0), sum(by_share.values())
 
-    def _hint(self, points: float) -> Hint | None:
+    def _hint(self, own: float, shared: float) -> Hint | None:
         settings = self._settings
+        points = own + min(shared, settings.reputation_shared_max)
         reason = f"{points:.0f} points for what this client did"
         if 0 < settings.reputation_reject <= points:
-            left = self._time_left(points, settings.reputation_reject)
+            left = self._time_left(own, shared, settings.reputation_reject)
             text = f"5.7.1 refused for a time: {reason}"
             return Hint("reject", 554, text, f"{reason}, refused for {left} s")
         if 0 < settings.reputation_defer <= points:
-            left = self._time_left(points, settings.reputation_defer)
+            left = self._time_left(own, shared, settings.reputation_defer)
             text = f"4.7.1 put off for a time: {reason}"
             return Hint("defer", 450, text, f"{reason}, put off for {left} s")
         if 0 < settings.reputation_tarpit <= points:
@@ -101,8 +104,14 @@ class Reputation:
             return Hint(reason=reason, parameters=slow)
         return None
 
-    def _time_left(self, points: float, threshold: int) -> int:
-        return round(log2(points / threshold) * self._settings.reputation_half_life) + 1
+    def _time_left(self, own: float, shared: float, threshold: int) -> int:
+        """Seconds until there are fewer points than that."""
+        limit = self._settings.reputation_shared_max
+        halvings = log2(max(1.0, (own + shared) / threshold))
+        if limit < threshold and shared * 0.5**halvings > limit:
+            # Of what is shared there will still be more than counts.
+            halvings = log2(max(1.0, own / (threshold - limit)))
+        return ceil(halvings * self._settings.reputation_half_life) + 1
 
     def feedback_keys(self, feedback: Feedback) -> list[str]:
         """All that gets points."""
