@@ -115,6 +115,8 @@ class Rules:
 
     def assess(self, question: Question, records: Records, now: float) -> Opinion:
         """The most special rule holds."""
+        if not any(key.startswith("rule ") for key in records):
+            return NONE
         confirmed = set(_domains(question.client_name)) if question.client_name else set()
         for key in self.keys(question):
             if key not in records:

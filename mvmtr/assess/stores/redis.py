@@ -247,11 +247,12 @@ def _arguments(keys: list[str], changes: Changes, now: float) -> list[object]:
     For each change the number of its key, the record, and its life in milliseconds, 0 for
     ever. The life and not the end, for the clock of the server may be another one.
     """
+    numbers = {key: number for number, key in enumerate(keys, 1)}
     arguments: list[object] = []
     for key, record in changes.items():
         if record is None or record.is_over(now):
-            arguments += [keys.index(key) + 1, "", 0]
+            arguments += [numbers[key], "", 0]
         else:
             life = ceil((record.expires - now) * 1000) if record.expires else 0
-            arguments += [keys.index(key) + 1, record.written(), life]
+            arguments += [numbers[key], record.written(), life]
     return arguments
