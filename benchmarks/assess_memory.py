@@ -119,8 +119,10 @@ class Redis:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.process = subprocess.Popen(
-            ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", folder]
-            + ["--appendonly", "yes", "--save", ""],
+            [
+                *("redis-server", "--bind", "127.0.0.1", "--port", str(self.port)),
+                *("--dir", folder, "--appendonly", "yes", "--save", ""),
+            ],
             stdout=subprocess.DEVNULL,
         )
         for _ in range(500):

@@ -57,6 +57,7 @@ class Question:
     @ivar spf_domain: the domain that SPF has found this client to be allowed to use.
     @ivar recipient_count: how many recipients the message has, at DATA and after it.
     @ivar extended: whether the questioner understands more than Postfix's actions.
+    @ivar dry: whether the question is only for show, and is not to be remembered.
     """
 
     state: State
@@ -70,6 +71,7 @@ class Question:
     recipient_count: int = 0
     size: int = 0
     extended: bool = False
+    dry: bool = False
 
     @property
     def sender_domain(self) -> bytes:
@@ -178,6 +180,7 @@ def question_of(attributes: Mapping[bytes, bytes]) -> Question:
         recipient_count=_number(attributes.get(b"recipient_count", b"")),
         size=_number(attributes.get(b"size", b"")),
         extended=b"mvmcas_version" in attributes,
+        dry=attributes.get(b"mvmcas_dry") == b"yes",
         **_who(attributes),
     )
 

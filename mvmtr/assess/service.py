@@ -69,9 +69,12 @@ class Assessment(Service):
         rules = self.engine.more_rules(question, self.now())
 
         def step(records: Records) -> tuple[Hint, Changes]:
-            return self.engine.assess(question, {**records, **rules}, self.now())
+            hint, changes = self.engine.assess(question, {**records, **rules}, self.now())
+            return hint, {} if question.dry else changes
 
         hint: Hint = await self.store.transact(self.engine.keys(question), step)
+        if question.dry:
+            return hint
         self.answered += 1
         for watcher in self.watchers:
             watcher(question, hint, self.now())

@@ -87,12 +87,15 @@ class QuestionTests(SynchronousTestCase):
     def test_who_tells_a_version_understands_more(self) -> None:
         self.assertTrue(question_of({b"mvmcas_version": b"1"}).extended)
 
+    def test_a_question_may_be_for_show(self) -> None:
+        self.assertTrue(question_of({b"mvmcas_dry": b"yes"}).dry)
+        self.assertFalse(question_of({b"mvmcas_dry": b"no"}).dry)
+        self.assertFalse(question_of({}).dry)
+
     def test_an_address_has_one_form(self) -> None:
         for written in (b"2001:DB8:0:0::1", b"2001:db8::1", b"2001:0db8::0001"):
             self.assertEqual(question_of({b"client_address": written}).client, b"2001:db8::1")
-        self.assertEqual(
-            question_of({b"client_address": b"::ffff:192.0.2.7"}).client, b"192.0.2.7"
-        )
+        self.assertEqual(question_of({b"client_address": b"::ffff:192.0.2.7"}).client, b"192.0.2.7")
 
     def test_numbers_that_are_none_count_as_none(self) -> None:
         for size in (b"-1", b"1e9", b"9" * 20, b"", b"\xb2"):

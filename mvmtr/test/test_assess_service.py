@@ -108,6 +108,16 @@ class ServiceTests(SynchronousTestCase):
         hint = self.result(assessment.ask(QUESTION))
         self.assertEqual(seen, [(QUESTION, hint, self.now.time)])
 
+    def test_a_question_for_show_leaves_no_trace(self) -> None:
+        seen: list[Any] = []
+        assessment = self.assessment(greylist=True, rate_recipients=1)
+        assessment.watchers.append(lambda *what: seen.append(what))
+        for _ in range(3):
+            hint = self.result(assessment.ask(replace(QUESTION, dry=True)))
+            self.assertEqual(hint.reason, "greylist: greylisted for 300 s, not seen before")
+        self.assertEqual(self.result(self.store.count()), 0)
+        self.assertEqual((seen, assessment.answered), ([], 0))
+
     def test_times_are_no_finer_than_milliseconds(self) -> None:
         self.now.time = 1_800_000_000.123456789
         self.assertEqual(self.assessment().now(), 1_800_000_000.123)
