@@ -36,6 +36,11 @@ from mvmtr.values import SettingError
 
 SERVER = "unix:/run/mvmcas-admin"
 TIMEOUT = 60.0
+"""Seconds that an answer may take; mvmcas gives up before that."""
+
+INTERVAL_MIN = 0.05
+"""Seconds from one table to the next, at least."""
+
 CLEAR = "\x1b[H\x1b[2J"
 LINE_MAX = 16384
 """Characters of an entry in a file that is imported."""
@@ -202,7 +207,7 @@ async def top(caller: Caller, options: Namespace) -> None:
         print("" if options.once else CLEAR, text, sep="", end="", flush=True)
         if options.once:
             return
-        await deferLater(reactor, options.interval)
+        await deferLater(reactor, max(INTERVAL_MIN, options.interval))
 
 
 # The command line
@@ -286,14 +291,14 @@ async def _caller(options: Namespace, reactor: Any) -> tuple[Caller, Callable[[]
         admin = Admin(Assessment(Engine(settings), store, reactor))
         return Caller(store.name, admin.answer), store.close
     try:
-        client = PolicyClient(options.server, reactor, TIMEOUT)
+        client = PolicyClient(options.server, reactor)
     except ValueError as error:
         raise Failed(f"--server={options.server}: {error}") from None
 
     async def close() -> None:
         client.close()
 
-    return Caller(options.server, client.ask), close
+    return Caller(options.server, lambda request: client.ask(request, TIMEOUT)), close
 
 
 async def _run(reactor: Any, options: Namespace) -> None:
