@@ -3,116 +3,48 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import itertools
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mvmtr.assess.client import PolicyClient, Unavailable
-from mvmtr.assess.hint import BadAction, Hint, hint_of
-from mvmtr.assess.question import State, feedback_of, question_of
-from mvmtr.assess.service import Assessment
-from mvmtr.assess.stores import StoreError
-from mvmtr.assess.wire import Attributes
+from mvmtr.assess.attributes import STATES, question_about
+from mvmtr.assess.hint import DUNNO, Hint
+from mvmtr.assess.link import Link, NoAnswer
+from mvmtr.assess.names import ConfirmedNames
+from mvmtr.assess.question import Event
 from mvmtr.interfaces import ICheck
-from mvmtr.policy import Policy
-from mvmtr.session import Accept, Defer, Discard, Reject, Session, Stage, Verdict
-from mvmtr.values import SettingError
+from mvmtr.log import Record
+from mvmtr.policy import Answer, Policy
+from mvmtr.session import (
+    Accept,
+    Defer,
+    Discard,
+    Reject,
+    Session,
+    Stage,
+    Transaction,
+    Verdict,
+)
+from mvmtr.settings import SettingError, parse
 
 log = Logger()
 
-STATES = {
-    Stage.CONNECT: State.CONNECT,
-    Stage.HELO: State.HELO,
-    Stage.MAIL: State.MAIL,
-    Stage.RCPT: State.RCPT,
-    Stage.DATA: State.DATA,
-    Stage.MESSAGE: State.MESSAGE,
-}
+NAME = "mvmcas"
 
 AWAY = Defer(451, "4.3.5 the assessment server does not answer, try again later")
-TOO_EARLY = Reject(554, "5.5.1 you spoke before the greeting")
+TOO_EARLY = Reject(554, "5.5.1 you spoke before the greeting (#5.5.1)")
 
+REFUSED = "5.7.1 refused"
+PUT_OFF = "4.7.1 try again later"
 
-class Assessor(Protocol):
-    """Whoever knows hints: a server, or an engine in this process."""
-
-    name: str
-
-    async def hint(self, attributes: Attributes) -> Hint:
-        """Raises L{Unavailable}, L{StoreError} or L{BadAction} when there is none."""
-
-    async def tell(self, attributes: Attributes) -> None:
-        """Feedback; the same errors."""
-
-
-class RemoteAssessor:
-    """A policy server."""
-
-    def __init__(self, client: PolicyClient) -> None:
-        self.name = client.name
-        self._client = client
-
-    async def hint(self, attributes: Attributes) -> Hint:
-        """See L{Assessor}."""
-        return hint_of(await self._client.ask(attributes))
-
-    async def tell(self, attributes: Attributes) -> None:
-        """See L{Assessor}."""
-        await self._client.ask(attributes)
-
-
-class LocalAssessor:
-    """An engine in this process."""
-
-    def __init__(self, assessment: Assessment) -> None:
-        self.name = f"local, {assessment.store.name}"
-        self._assessment = assessment
-
-    async def hint(self, attributes: Attributes) -> Hint:
-        """See L{Assessor}."""
-        return await self._assessment.ask(question_of(attributes))
-
-    async def tell(self, attributes: Attributes) -> None:
-        """See L{Assessor}."""
-        await self._assessment.tell(feedback_of(attributes))
-
-
-def attributes_of(session: Session, stage: Stage, argument: bytes) -> Attributes:
-    """
-    A question as Postfix would ask it (SMTPD_POLICY_README), and what mvmcas wants
-    besides.
-    """
-    connection, transaction = session.connection, session.transaction
-    name = connection.remote_host or b"unknown"
-    attributes = {
-        b"request": b"smtpd_access_policy",
-        b"protocol_state": STATES[stage].encode(),
-        b"protocol_name": b"ESMTP" if session.esmtp else b"SMTP",
-        b"client_address": connection.remote_ip or b"unknown",
-        b"client_name": name,
-        b"reverse_client_name": name,
-        b"helo_name": argument if stage is Stage.HELO else session.helo or b"",
-        b"sender": argument if stage is Stage.MAIL else b"",
-        b"recipient": argument if stage is Stage.RCPT else b"",
-        b"instance": session.id.encode(),
-        b"sasl_username": session.user or b"",
-        b"server_address": connection.local_ip or b"unknown",
-        b"mvmcas_version": b"1",
-        b"mvmcas_relay": b"yes" if session.relay else b"no",
-    }
-    if transaction is not None:
-        attributes[b"sender"] = transaction.reverse_path
-        size = transaction.size or transaction.parameters.get(b"SIZE") or 0
-        attributes[b"size"] = size if isinstance(size, bytes) else b"%d" % size
-        if stage in (Stage.DATA, Stage.MESSAGE):
-            attributes[b"recipient_count"] = b"%d" % len(transaction.recipients)
-    if session.encryption is not None:
-        attributes[b"encryption_protocol"] = session.encryption.protocol.encode()
-        attributes[b"encryption_cipher"] = session.encryption.cipher.encode()
-    return attributes
+_EARLIER = (Stage.CONNECT, Stage.HELO, Stage.MAIL)
+_IF = ("defer_if_permit", "defer_if_reject")
 
 
 @implementer(ICheck)
@@ -120,95 +52,186 @@ class Assess:
     """
     The check.
 
-    @param required: whether a client is put off while there is no answer.
-    @ivar rest: the checks that come after this one; set when they are known.
-    @ivar unanswered: how many questions had no answer.
+    What is to be put off under a condition before RCPT, is put off at RCPT, as Postfix has
+    it: only then it is known what becomes of the client otherwise.
+
+    @param link: the way to the assessor.
+    @param names: knows which names are confirmed.
+    @param rest: the checks that come after this one.
+    @param essential: those of them that are asked about a client for which the hint is "ok".
+    @param otherwise: what holds for a recipient when no check has a verdict.
+    @param early: called with a session whose client did not wait for the greeting.
     """
 
-    name = "mvmcas"
+    name = NAME
     stages = frozenset(STATES)
-    rest: Policy
 
-    def __init__(self, assessor: Assessor, reactor: Any, required: bool) -> None:
-        self.unanswered = 0
-        self._assessor = assessor
+    def __init__(
+        self,
+        link: Link,
+        names: ConfirmedNames,
+        rest: Policy,
+        essential: Policy,
+        otherwise: Verdict,
+        reactor: Any,
+        early: Callable[[Session, Event], None],
+    ) -> None:
+        self._link = link
+        self._names = names
+        self._rest = rest
+        self._essential = essential
+        self._otherwise = otherwise
         self._reactor = reactor
-        self._required = required
+        self._early = early
+        self._put_off: WeakKeyDictionary[Session, dict[Stage, Hint]] = WeakKeyDictionary()
+        self._numbers: WeakKeyDictionary[Transaction, int] = WeakKeyDictionary()
+        self._counter = itertools.count(1)
 
     async def check(self, session: Session, stage: Stage, argument: bytes) -> Verdict | None:
         """See L{ICheck}."""
         try:
-            hint = await self._assessor.hint(attributes_of(session, stage, argument))
-        except (Unavailable, StoreError, BadAction) as error:
-            return self._no_answer(error)
-        if hint.parameters:
-            verdict = await self._follow_parameters(session, stage, hint)
-            if verdict is not None:
-                return verdict
-        return await self._follow(session, stage, argument, hint)
+            hint = await self.hint(session, stage, argument)
+        except NoAnswer as error:
+            session.remark = f"no answer: {error}"
+            required = session.settings.smtp_server_assess_required
+            return AWAY.because(session.remark) if required else None
+        if hint != DUNNO:
+            self._note(session, stage, argument, hint)
+        verdict = await self._follow_parameters(session, stage, hint)
+        if stage in _EARLIER:
+            self._put_off.setdefault(session, {})[stage] = hint
+        if verdict is None and not (stage in _EARLIER and hint.action in _IF):
+            verdict = await self._follow(session, stage, argument, hint)
+        session.remark = hint.reason
+        return verdict
 
-    def _no_answer(self, error: Exception) -> Verdict | None:
-        self.unanswered += 1
-        log.error(
-            "no hint from {name} ({number} so far): {error}",
-            name=self._assessor.name,
-            number=self.unanswered,
-            error=error,
+    async def hint(self, session: Session, stage: Stage, argument: bytes) -> Hint:
+        """
+        What the assessor says at a stage.
+
+        @raise NoAnswer: when it says nothing.
+        """
+        if not self._is_wanted(session, stage):
+            return DUNNO
+        name = await self._names.name_of(session)
+        instance = session.id.encode()
+        if session.transaction is not None:
+            if session.transaction not in self._numbers:
+                self._numbers[session.transaction] = next(self._counter)
+            instance += b".%d" % self._numbers[session.transaction]
+        attributes = question_about(session, stage, argument, name, instance)
+        hint = await self._link.hint(attributes, self._patience(session))
+        # The first answer tells who answers.
+        return hint if self._is_wanted(session, stage) else DUNNO
+
+    def _is_wanted(self, session: Session, stage: Stage) -> bool:
+        """Servers other than mvmcas expect one question, with a recipient."""
+        stages = session.settings.smtp_server_assess_stages
+        if stages:
+            return str(stage) in stages
+        return self._link.is_mvmcas is not False or stage is Stage.RCPT
+
+    def _patience(self, session: Session) -> float:
+        """Less than a check may take in all."""
+        settings = session.settings
+        return min(settings.smtp_server_assess_timeout, settings.smtp_server_check_timeout / 3)
+
+    def _note(self, session: Session, stage: Stage, argument: bytes, hint: Hint) -> None:
+        record = Record(
+            event="hint",
+            session=session.id,
+            client=session.connection.remote_ip or b"unknown",
+            stage=str(stage),
+            argument=argument or None,
+            action=hint.action,
+            code=hint.code or None,
+            reason=hint.reason or None,
+            **hint.parameters,
         )
-        return AWAY.because(str(error)) if self._required else None
+        (log.warn if hint.action == "warn" else log.info)("{record}", record=record)
+
+    # Parameters
 
     async def _follow_parameters(
         self, session: Session, stage: Stage, hint: Hint
     ) -> Verdict | None:
         parameters = hint.parameters
         if parameters.get("relay") == "yes" and not session.relay:
-            session.relay = hint.reason or "mvmcas says so"
-        changed = {
-            f"smtp_server_{name}": parameters[name]
-            for name in ("timeout", "msgsize_max")
-            if name in parameters
-        }
-        try:
-            values = {name: session.settings.parse(name, text) for name, text in changed.items()}
-            session.settings = session.settings.with_(values, dict.fromkeys(values, self.name))
-        except SettingError as error:
-            log.error("a hint from {name}: {error}", name=self._assessor.name, error=error)
-        await self._wait(parameters.get("tarpit"))
+            session.relay = hint.reason or f"{self.name} says so"
+        self._set(session, hint)
+        # As much as leaves time for the question, and for the checks after this one.
+        longest = session.settings.smtp_server_check_timeout / 3
+        if "tarpit" in parameters:
+            await deferLater(self._reactor, min(int(parameters["tarpit"]), longest))
         if stage is Stage.CONNECT and "greet_delay" in parameters:
-            await self._wait(parameters["greet_delay"])
+            if session.relay or session.encryption is not None or session.has_spoken() is None:
+                return None
+            await deferLater(self._reactor, min(int(parameters["greet_delay"]), longest))
             if session.has_spoken():
+                self._early(session, Event.EARLY_TALKER)
                 return TOO_EARLY.because(hint.reason)
         return None
 
-    async def _wait(self, seconds: str | None) -> None:
-        longest = 60
-        if seconds is not None and seconds.isdigit():
-            await deferLater(self._reactor, min(int(seconds), longest))
+    def _set(self, session: Session, hint: Hint) -> None:
+        for name in ("timeout", "msgsize_max"):
+            if name in hint.parameters:
+                control = f"smtp_server_{name}"
+                try:
+                    value = parse(control, hint.parameters[name])
+                except SettingError as error:
+                    log.error("a hint from {name}: {error}", name=self._link.name, error=error)
+                    continue
+                session.settings = session.settings.with_({control: value}, {control: self.name})
+
+    # Actions
 
     async def _follow(
         self, session: Session, stage: Stage, argument: bytes, hint: Hint
     ) -> Verdict | None:
         reason = hint.reason
-        if hint.action == "ok":
-            return Accept(reason=reason)
         if hint.action == "reject":
-            return Reject(hint.code, hint.text or "5.7.1 refused", reason)
+            return Reject(hint.code, hint.text or REFUSED, reason)
         if hint.action == "defer":
-            return Defer(hint.code, hint.text or "4.7.1 try again later", reason)
+            return Defer(hint.code, hint.text or PUT_OFF, reason)
         if hint.action == "discard":
-            return Discard(reason=reason)
-        if hint.action in ("defer_if_permit", "defer_if_reject"):
-            verdict = await _now(self.rest.decide(session, stage, argument))
-            kind = Accept if hint.action == "defer_if_permit" else Reject
+            return self._discard(session, Discard(reason=reason, check=self.name))
+        if hint.action == "prepend":
+            self._prepend(session, hint)
+        conditions = self._conditions(session, stage, hint)
+        if hint.action != "ok" and not conditions:
+            return None
+        policy = self._essential if hint.action == "ok" else self._rest
+        verdict = await _awaited(policy.decide(session, stage, argument))
+        if verdict is None:
+            verdict = self._otherwise if stage is Stage.RCPT else Accept(reason=reason)
+        for condition in conditions:
+            kind = Accept if condition.action == "defer_if_permit" else Reject
             if isinstance(verdict, kind):
-                return Defer(hint.code, hint.text or "4.7.1 try again later", reason)
-            return verdict
-        if hint.action == "prepend" and session.transaction is not None:
-            session.transaction.prepend(hint.text.encode("utf-8", "replace") + b"\n")
-        if hint.action == "warn":
-            log.warn("{session}: {text}", session=session.id, text=hint.text)
-        return None
+                return Defer(condition.code, condition.text or PUT_OFF, condition.reason)
+        return verdict
+
+    def _conditions(self, session: Session, stage: Stage, hint: Hint) -> list[Hint]:
+        """The hints to put off under a condition, this one or earlier ones."""
+        found = [hint]
+        if stage is Stage.RCPT:
+            earlier = self._put_off.get(session, {})
+            found += [earlier[before] for before in _EARLIER if before in earlier]
+        return [one for one in found if one.action in _IF]
+
+    def _discard(self, session: Session, verdict: Discard) -> Verdict:
+        """The whole message, as Postfix does."""
+        if session.transaction is not None:
+            session.transaction.discard = verdict
+        return verdict
+
+    def _prepend(self, session: Session, hint: Hint) -> None:
+        """A field in front of a message; before there is one, it has no place to go."""
+        if session.transaction is not None:
+            session.transaction.prepend(hint.text.encode("ascii", "replace"))
 
 
-async def _now(answer: Any) -> Verdict | None:
-    return await answer if isinstance(answer, Deferred) else answer
+async def _awaited(answer: Answer) -> Verdict | None:
+    if isinstance(answer, Deferred):
+        verdict: Verdict | None = await answer
+        return verdict
+    return answer
