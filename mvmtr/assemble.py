@@ -24,6 +24,7 @@ from mvmtr.compat.tcprules import TcpRules, TcpRulesCheck
 from mvmtr.configuration import Configuration
 from mvmtr.interfaces import ICheck, IQueue
 from mvmtr.policy import Policy
+from mvmtr.protocol.reply import NOT_ALLOWED
 from mvmtr.protocol.tls import CertificateError, Certificates, files_of, successor, watched
 from mvmtr.queue import QueueError, queue_from_string
 from mvmtr.session import Connection, Stage
@@ -64,6 +65,7 @@ class Sources:
     @ivar overrides: controls by name, as text, from the command line.
     @ivar checks: checks that stand before all others.
     @ivar submission: the server is for the submission of new mail.
+    @ivar assess: the way to who is asked for hints, a L{Link<mvmtr.assess.link.Link>}.
     """
 
     control_dir: str | None = CONTROL_DIR
@@ -73,6 +75,7 @@ class Sources:
     checks: tuple[ICheck, ...] = ()
     submission: bool = False
     start_file: str | None = None
+    assess: Any = None
 
 
 class Assembly:
@@ -107,18 +110,19 @@ class Assembly:
             recipients = _recipient_checks(sources, settings, home, ours, reactor)
             queue = queue or queue_from_string(sources.queue, home, reactor)
             files = files_of(settings, sources.control_dir)
+            link = sources.assess
+            if link is not None:
+                link.connect(reactor, settings.smtp_server_assess_connections)
         except (ControlError, SettingError, QueueError, CertificateError) as error:
             raise ConfigurationError(str(error), tuple(str(error).split("; "))) from error
+        after = (*submitted, *switched_on, *recipients, domains, Relay(), *controls.checks)
+        assess, followers = _assessment(sources, settings, after, switched_on, reactor)
         checks = (
             *_verified(sources.checks),
             *(() if self.rules is None else (TcpRulesCheck(),)),
             *(() if self._start is None else (self._start,)),
-            *submitted,
-            *switched_on,
-            *recipients,
-            domains,
-            Relay(),
-            *controls.checks,
+            *assess,
+            *after,
         )
         paths += [path for check in (*submitted, *recipients) for path in check.paths]
         self.warnings = controls.warnings
@@ -128,7 +132,11 @@ class Assembly:
         self.paths = tuple(paths)
         self._limited: dict[bytes, tuple[Configuration, Configuration]] = {}
         self.configuration = Configuration(
-            settings, Policy(checks, reactor), queue, None if files is None else Certificates(files)
+            settings,
+            Policy(checks, reactor),
+            queue,
+            None if files is None else Certificates(files),
+            followers,
         )
 
     def _overridden(self, settings: Settings) -> Settings:
@@ -250,6 +258,41 @@ def _submission_checks(sources: Sources, settings: Settings) -> list[Any]:
 
     name = settings.smtp_server_sender_map
     return [*submission_checks(sources.control_dir, name, sources.submission)]
+
+
+def _assessment(
+    sources: Sources,
+    settings: Settings,
+    after: tuple[ICheck, ...],
+    ours: list[ICheck],
+    reactor: Any,
+) -> tuple[list[ICheck], tuple[Any, ...]]:
+    """
+    The check that asks for hints, and the follower that tells what came of them, if there
+    is somebody to ask; only what is used is loaded.
+
+    @param after: the checks that come after it.
+    @param ours: those of them that a client is spared for whom the hint is "ok".
+    """
+    link = sources.assess
+    if link is None:
+        return [], ()
+    from mvmtr.assess.check import NAME, Assess
+    from mvmtr.assess.feedback import Feedback
+    from mvmtr.assess.names import ConfirmedNames
+
+    def resolver() -> Any:
+        from mvmtr.resolver import resolver_for
+
+        return resolver_for(settings.smtp_server_dns, reactor)
+
+    names = ConfirmedNames(resolver, reactor)
+    feedback = Feedback(link, names, NAME)
+    essential = Policy((check for check in after if check not in ours), reactor)
+    rest = Policy(after, reactor)
+    otherwise = NOT_ALLOWED.by("default")
+    check = Assess(link, names, rest, essential, otherwise, reactor, feedback.note)
+    return [check], () if link.is_dry else (feedback,)
 
 
 def _recipient_checks(

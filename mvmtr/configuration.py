@@ -16,9 +16,12 @@ class Configuration:
     A session keeps the one that it started with, whatever is edited meanwhile.
 
     @ivar tls: the certificates of this server, or C{None}.
+    @ivar followers: are told what becomes of sessions, see
+        L{Follower<mvmtr.protocol.journal.Follower>}.
     """
 
     settings: Settings
     policy: Policy
     queue: IQueue
     tls: Any = None
+    followers: tuple[Any, ...] = ()

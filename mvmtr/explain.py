@@ -11,7 +11,9 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -121,11 +123,13 @@ class WitnessedPolicy(Policy):
 
     def decide(self, session: Session, stage: Stage, argument: bytes = b"") -> Answer:
         """See L{Policy.decide}."""
-        session.witness = self._witness
+        session.remark = ""
+        session.witness = partial(self._witness, session)
         return super().decide(session, stage, argument)
 
-    def _witness(self, check: str, stage: Stage, verdict: Verdict | None) -> None:
-        asked = Asked(stage=str(stage), check=check)
+    def _witness(self, session: Session, check: str, stage: Stage, verdict: Verdict | None) -> None:
+        asked = Asked(stage=str(stage), check=check, reason=session.remark)
+        session.remark = ""
         if verdict is not None:
             asked.verdict, asked.code, asked.text, asked.reason = (
                 verdict.name,
@@ -256,6 +260,8 @@ async def explain(options: Options, reactor: Any) -> list[Step]:
     @raise OSError: when the file with the message can't be read.
     """
     sources = options.sources()
+    if options.link is not None:
+        options.link.is_dry = True
     assembly = Assembly(sources, reactor, NoQueue(carried(sources.queue)))
     conversation = Conversation()
 
@@ -270,7 +276,21 @@ async def explain(options: Options, reactor: Any) -> list[Step]:
     receiver = Receiver(configure, portal, lambda _raw: connection)
     if options["tls"]:
         receiver.encryption = Encryption("TLS", "unknown")
-    return await conversation.hold(receiver, commands_of(options))
+    if options.link is None:
+        return await conversation.hold(receiver, commands_of(options))
+    try:
+        await _open(options.link)
+        return await conversation.hold(receiver, commands_of(options))
+    finally:
+        await options.link.close()
+
+
+async def _open(link: Any) -> None:
+    from mvmtr.assess.stores import StoreError
+
+    # What can't be opened shows in the steps.
+    with suppress(StoreError):
+        await link.open()
 
 
 def as_text(steps: list[Step]) -> str:

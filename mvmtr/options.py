@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from twisted.python import usage
 from twisted.python.reflect import namedAny
 
 from mvmtr import __version__
 from mvmtr.assemble import CONTROL_DIR, Sources
+from mvmtr.settings import SettingError
 
 
 def file_last(arguments: Sequence[str]) -> list[str]:
@@ -47,6 +49,13 @@ class ConfigurationOptions(usage.Options):
             "qmail",
             "Where mail goes: qmail[:PROGRAM], maildir:FOLDER, discard: or python:CLASS",
         ],
+        ["assess", None, None, "Who gives hints on clients: tcp:HOST:PORT, unix:/path or local."],
+        [
+            "assess-store",
+            None,
+            None,
+            "Where --assess=local remembers. [default: sqlite:/var/lib/mvmcas.db]",
+        ],
         ["hostname", None, None, "Own name in greeting and replies."],
         ["bodycache", "b", None, "Bytes of a message that are held in memory."],
         ["max-connections", None, None, "Sessions at a time. [default: 40]"],
@@ -59,6 +68,8 @@ class ConfigurationOptions(usage.Options):
         self["set"] = {}
         self["checks"] = []
         self["auth"] = []
+        self["assess-set"] = {}
+        self.link: Any = None
         self.arguments: Sequence[str] = ()
         self.missing_control_dir: str | None = None
 
@@ -72,6 +83,13 @@ class ConfigurationOptions(usage.Options):
         if not equals:
             raise usage.UsageError(f"--set {assignment}: wants NAME=VALUE")
         self["set"][name] = value
+
+    def opt_assess_set(self, assignment: str) -> None:
+        """Set a control of --assess=local, as in --assess-set greylist=on; may be repeated."""
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise usage.UsageError(f"--assess-set {assignment}: wants NAME=VALUE")
+        self["assess-set"][name] = value
 
     def opt_check(self, name: str) -> None:
         """Ask a check of your own first, given the dotted name of its class; may be repeated."""
@@ -129,6 +147,7 @@ class ConfigurationOptions(usage.Options):
                 self["set"][control] = self[option]
         if self["remote-host"] not in ("off", "ptr", "paranoid"):
             raise usage.UsageError("--remote-host is off, ptr or paranoid")
+        self._link()
         if self["stdio"]:
             self._check_stdio()
         for option in ("tcp-rules", "start-file"):
@@ -145,6 +164,24 @@ class ConfigurationOptions(usage.Options):
             self["control-dir"] = CONTROL_DIR
         else:
             self.missing_control_dir = CONTROL_DIR
+
+    def _link(self) -> None:
+        """Who is asked for hints; only what is used is loaded."""
+        local = self["assess"] == "local"
+        for option in ("assess-store", "assess-set"):
+            if self[option] and not local:
+                raise usage.UsageError(f"--{option} is for --assess=local")
+        if self["assess"] is None:
+            return
+        from mvmtr.assess.link import STORE, Link
+
+        store = self["assess-store"] or STORE
+        if local and self["stdio"] and store == "memory:":
+            raise usage.UsageError("--stdio: memory: would not last from one session to the next")
+        try:
+            self.link = Link(self["assess"], store, self["assess-set"], self["control-dir"])
+        except SettingError as error:
+            raise usage.UsageError(str(error)) from error
 
     def _check_stdio(self) -> None:
         """What only a listening server can do is done by tcpserver otherwise."""
@@ -169,4 +206,5 @@ class ConfigurationOptions(usage.Options):
             checks=tuple(self["checks"]),
             submission=bool(self["submission"]),
             start_file=self["start-file"],
+            assess=self.link,
         )

@@ -35,7 +35,11 @@ class Stage(StrEnum):
 V = TypeVar("V", bound="Verdict")
 
 _ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?= |$)")
+_FIELD = re.compile(rb"[!-9;-~]+:[^\x00\r\n]{0,998}")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+PREPENDED_MAX = 50
+"""Header fields that checks may put in front of a message."""
 
 REPLY_TEXT_MAX = 480
 """Longest text of a reply in bytes; with code and line end it stays below the 512 of
@@ -207,6 +211,7 @@ class Transaction:
     @ivar held: a refusal at MAIL that every RCPT gets.
     @ivar discard: set when the message is to be thrown away.
     @ivar notes: what the startup file notes for itself; C{None} before the first note.
+    @ivar prepended: header fields that checks put in front, see L{prepend}.
     @ivar header: what the server puts in front of the message.
     @ivar body: the message as it is stored, lines ending in LF, at its beginning; from
         the end of data on.
@@ -224,9 +229,25 @@ class Transaction:
         self.held: Reject | None = None
         self.discard: Discard | None = None
         self.notes: dict[bytes, bytes] | None = None
+        self.prepended: list[bytes] = []
         self.header = b""
         self.body: IO[bytes] | None = None
         self.size = 0
+
+    def prepend(self, field: bytes) -> None:
+        """
+        Put a header field in front of the message, above the Received field of this server.
+        The same field is put there once, and no more than L{PREPENDED_MAX} of them.
+
+        @param field: C{Name: value}, without an end of line.
+        @raise ValueError: when it is no header field of one line.
+        """
+        if not _FIELD.fullmatch(field):
+            raise ValueError(f"{field[:60]!r} is no header field of one line")
+        if field not in self.prepended and len(self.prepended) < PREPENDED_MAX:
+            self.prepended.append(field)
+            if self.header:
+                self.header = field + b"\n" + self.header
 
 
 def taken(process: int) -> str:
@@ -250,6 +271,7 @@ class Session:
     @ivar user: the authenticated user, or C{None}.
     @ivar relay: why this client may send anywhere; empty when it may not.
     @ivar notes: those of the startup file before MAIL; a transaction begins with them.
+    @ivar remark: what a check has to say that has no verdict; for explanations.
     @ivar witness: told of every check that is asked and what it answered.
     @ivar has_spoken: tells at the connect stage whether the client has sent something before
         it was greeted; C{None} where that can't be told.
@@ -266,6 +288,7 @@ class Session:
         self.relay = ""
         self.transaction: Transaction | None = None
         self.notes: dict[bytes, bytes] = {}
+        self.remark = ""
         self.witness: Witness | None = None
         self.has_spoken: Callable[[], bool | None] = lambda: None
         self.forget()

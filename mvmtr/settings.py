@@ -243,6 +243,21 @@ class Settings:
         "lines",
         "NAME=VALUE for extensions of Sieve, as sieve_spamtest_status_header=X-Spam-Score",
     )
+    smtp_server_assess_required: bool = _control(
+        switch, False, "on/off", "put clients off while the server of --assess does not answer"
+    )
+    smtp_server_assess_timeout: int = _control(
+        positive, 10, "seconds", "longest wait for its answer; at most a third of that for a check"
+    )
+    smtp_server_assess_connections: int = _control(
+        positive, 20, "connections", "to it, each with one question under way; further ones wait"
+    )
+    smtp_server_assess_stages: tuple[str, ...] = _control(
+        some_of("connect", "helo", "mail", "rcpt", "data", "message"),
+        (),
+        "names",
+        "at which it is asked; empty: all for mvmcas, rcpt for other policy servers",
+    )
     smtp_server_rcpt_domains: tuple[bytes, ...] = _control(
         words, (), "domains", "taken mail for, as well as rcpthosts; .name: all below name"
     )

@@ -26,7 +26,7 @@ from mvmtr.protocol.reply import CONTROLS_UNREADABLE, reply_of
 from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory
 from mvmtr.protocol.tls import Newest
 from mvmtr.session import Connection
-from mvmtr.settings import Settings
+from mvmtr.settings import SettingError, Settings
 
 log = Logger()
 
@@ -96,14 +96,30 @@ def makeService(options: Options) -> IService:
         sys.exit(f"mvmtr: {error}")
     _warn(options, live.assembly)
     if options["stdio"]:
-        return _stdio_service(options, live.assembly, reactor)
+        return _linked(options, _stdio_service(options, live.assembly, reactor), reactor)
     listener = _listener(options, live, reactor)
     try:
+        if options.link is not None and not _another_user(options):
+            options.link.try_store()
         # Now, and not when the service starts, for twistd has no terminal any more then.
         listener.bind()
-    except CannotListen as error:
+    except (CannotListen, SettingError) as error:
         sys.exit(f"mvmtr: {error}")
-    return listener
+    return _linked(options, listener, reactor)
+
+
+def _another_user(options: Options) -> bool:
+    """Whether the process is to be that of another user; files that are made are that one's."""
+    return options.parent is not None and options.parent["uid"] is not None
+
+
+def _linked(options: Options, service: IService, reactor: Any) -> IService:
+    """The service together with the way to who is asked for hints, if there is one."""
+    if options.link is None:
+        return service
+    from mvmtr.assess.linked import Linked
+
+    return Linked(options.link, service, reactor)
 
 
 def _sources(options: Options) -> Sources:

@@ -31,6 +31,7 @@ from mvmtr.protocol.secured import Secured
 from mvmtr.protocol.transfer import Transfer
 from mvmtr.protocol.unread import something_to_read
 from mvmtr.session import Connection, Defer, Discard, Reject, Session, Stage, Verdict
+from mvmtr.settings import Settings
 
 HELD_ALWAYS = 4096
 """Bytes of an unfinished command that a client may send however short memory is."""
@@ -168,17 +169,21 @@ class Conversation(Secured):
 
     def _described(self, connection: Connection) -> None:
         self.configuration = self._configure(connection)
-        self._settings = self.configuration.settings
+        self.session = Session(connection, self.configuration.settings)
         name = self._settings.usehostname or socket.gethostname().encode("ascii", "replace")
         self.host = _NO_NAME.sub(b"?", name)
         self.input.limit = self._longest_line()
         if self._deadline_of_session is None:
             self._deadline_of_session = self.seconds() + self._settings.smtp_server_session_timeout
-        self.session = Session(connection, self._settings)
         self.session.encrypted(self.encryption)
         self.session.has_spoken = self._has_spoken
-        self._journal = Journal(self.session)
+        self._journal = Journal(self.session, self.configuration.followers)
         self._described_yet = True
+
+    @property
+    def _settings(self) -> Settings:
+        """Those of the session, which checks may change."""
+        return self.session.settings
 
     def _has_spoken(self) -> bool | None:
         """Who speaks through another client can't be heard."""

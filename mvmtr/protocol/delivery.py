@@ -150,7 +150,8 @@ class IncomingMessage:
 
     def begin(self, header: bytes, load: Load) -> None:
         """Put a header in front, and expect the text."""
-        self._transaction.header = header
+        prepended = self._transaction.prepended
+        self._transaction.header = b"".join(field + b"\n" for field in prepended) + header
         self._transaction.body = Spool(load, self._session.settings)
 
     def write(self, text: bytes) -> None:

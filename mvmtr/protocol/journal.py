@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
 from twisted.logger import Logger
 
@@ -36,11 +38,28 @@ def _words_of(verdict: Verdict) -> dict[str, object]:
     }
 
 
-class Journal:
-    """Writes about one session."""
+class Follower(Protocol):
+    """Somebody who wants to know what becomes of sessions. It must not wait."""
 
-    def __init__(self, session: Session) -> None:
+    def refused(
+        self, session: Session, command: str, argument: bytes | None, verdict: Verdict
+    ) -> None:
+        """A command was refused; see L{Journal.refused}."""
+
+    def message(self, session: Session, verdict: Verdict) -> None:
+        """A message was received whole, and this came of it."""
+
+
+class Journal:
+    """
+    Writes about one session.
+
+    @param followers: others that are told.
+    """
+
+    def __init__(self, session: Session, followers: Sequence[Follower] = ()) -> None:
         self._session = session
+        self._followers = followers
         self._begin = time.monotonic()
         self._accepted = self._refused_messages = self._refused = 0
 
@@ -49,6 +68,8 @@ class Journal:
         self._refused += 1
         if self._refused <= REFUSALS_MAX:
             self._emit("refused", {"command": command, "argument": argument}, verdict)
+        for follower in self._followers:
+            follower.refused(self._session, command, argument, verdict)
 
     def message(self, verdict: Verdict) -> None:
         """A message was received whole, and this came of it."""
@@ -67,6 +88,8 @@ class Journal:
             {"recipients": len(recipients), "recipient": named, "size": transaction.size},
             verdict,
         )
+        for follower in self._followers:
+            follower.message(self._session, verdict)
 
     def ended(self, quit: bool) -> None:
         """The session is over."""

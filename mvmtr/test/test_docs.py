@@ -29,6 +29,7 @@ from mvmtr.queue.qmail import verdict_of_exit
 from mvmtr.session import Connection, Reject, Session, Stage, Transaction
 from mvmtr.settings import Settings
 from mvmtr.test import documentation, pages
+from mvmtr.test.assess_examples import AssessExamples
 from mvmtr.test.differences import MEANING
 from mvmtr.test.documentation import CHECKS, Examples, watch
 from mvmtr.test.pages import Example, read_pages, table
@@ -116,6 +117,12 @@ class ExampleTests(SynchronousTestCase):
 
     def test_the_examples_of_proxies_hold(self):
         self.assertGreater(ProxyExamples(self).hold("proxies"), 0)
+
+    def test_the_examples_of_mvmcas_hold(self):
+        self.assertGreater(AssessExamples(self).hold("mvmcas"), 0)
+
+    def test_the_examples_of_mvmcas_protocol_hold(self):
+        self.assertGreater(AssessExamples(self).hold("mvmcas-protocol"), 0)
 
     def test_the_examples_of_client_checks_hold(self):
         self.hold("client-checks")
