@@ -28,7 +28,8 @@ from mvmtr.protocol.reply import NOT_ALLOWED
 from mvmtr.protocol.tls import CertificateError, Certificates, files_of, successor, watched
 from mvmtr.queue import QueueError, queue_from_string
 from mvmtr.session import Connection, Stage
-from mvmtr.settings import SettingError, Settings, parse
+from mvmtr.settings import Settings
+from mvmtr.values import SettingError
 
 CONTROL_DIR = "/var/qmail/control"
 
@@ -92,44 +93,20 @@ class Assembly:
 
     def __init__(self, sources: Sources, reactor: Any, queue: IQueue | None = None) -> None:
         home = os.path.dirname(os.path.abspath(sources.control_dir or CONTROL_DIR))
-        paths = [] if sources.tcp_rules is None else [sources.tcp_rules]
         try:
             controls = Controls()
             if sources.control_dir is not None:
                 controls = read_controls(sources.control_dir)
-                paths += control_paths(sources.control_dir)
-            self._overrides = {name: parse(name, text) for name, text in sources.overrides.items()}
-            before = Settings().with_(controls.values, controls.origins)
-            self._start = _start_file(sources, before, reactor)
-            settings = self._overridden(before)
+            settings = self._settings(sources, controls, reactor)
             self.rules = None if sources.tcp_rules is None else TcpRules(sources.tcp_rules)
-            domains = RcptDomains(settings.smtp_server_rcpt_domains)
-            ours = [domains, *(check for check in controls.checks if Stage.RCPT in check.stages)]
-            submitted = _submission_checks(sources, settings)
-            switched_on = chosen(settings, reactor)
-            recipients = _recipient_checks(sources, settings, home, ours, reactor)
+            checks, followers = self._checks(sources, settings, controls, home, reactor)
             queue = queue or queue_from_string(sources.queue, home, reactor)
             files = files_of(settings, sources.control_dir)
-            link = sources.assess
-            if link is not None:
-                link.connect(reactor, settings.smtp_server_assess_connections)
         except (ControlError, SettingError, QueueError, CertificateError) as error:
             raise ConfigurationError(str(error), tuple(str(error).split("; "))) from error
-        after = (*submitted, *switched_on, *recipients, domains, Relay(), *controls.checks)
-        assess, followers = _assessment(sources, settings, after, switched_on, reactor)
-        checks = (
-            *_verified(sources.checks),
-            *(() if self.rules is None else (TcpRulesCheck(),)),
-            *(() if self._start is None else (self._start,)),
-            *assess,
-            *after,
-        )
-        paths += [path for check in (*submitted, *recipients) for path in check.paths]
         self.warnings = controls.warnings
         self.open_relay = controls.open_relay
-        paths += watched(settings, sources.control_dir)
-        paths += start_paths(sources) if self._start is None else self._start.paths
-        self.paths = tuple(paths)
+        self.paths = _paths(sources, settings, checks)
         self._limited: dict[bytes, tuple[Configuration, Configuration]] = {}
         self.configuration = Configuration(
             settings,
@@ -138,6 +115,39 @@ class Assembly:
             None if files is None else Certificates(files),
             followers,
         )
+
+    def _settings(self, sources: Sources, controls: Controls, reactor: Any) -> Settings:
+        """Defaults, control files, startup file and command line; later wins over earlier."""
+        given = sources.overrides.items()
+        self._overrides = {name: Settings.parse(name, text) for name, text in given}
+        before = Settings().with_(controls.values, controls.origins)
+        self._start = _start_file(sources, before, reactor)
+        return self._overridden(before)
+
+    def _checks(
+        self, sources: Sources, settings: Settings, controls: Controls, home: str, reactor: Any
+    ) -> tuple[tuple[ICheck, ...], tuple[Any, ...]]:
+        """All checks in the order in which they are asked, and who is told what came of it."""
+        domains = RcptDomains(settings.smtp_server_rcpt_domains)
+        ours = [domains, *(check for check in controls.checks if Stage.RCPT in check.stages)]
+        switched_on = chosen(settings, reactor)
+        after = (
+            *_submission_checks(sources, settings),
+            *switched_on,
+            *_recipient_checks(sources, settings, home, ours, reactor),
+            domains,
+            Relay(),
+            *controls.checks,
+        )
+        assess, followers = _assessment(sources, settings, after, switched_on, reactor)
+        checks = (
+            *_verified(sources.checks),
+            *(() if self.rules is None else (TcpRulesCheck(),)),
+            *(() if self._start is None else (self._start,)),
+            *assess,
+            *after,
+        )
+        return checks, followers
 
     def _overridden(self, settings: Settings) -> Settings:
         """With what the startup file says, and over that the command line."""
@@ -213,6 +223,18 @@ class Assembly:
         return replace(self.configuration, settings=self._overridden(settings))
 
 
+def _paths(sources: Sources, settings: Settings, checks: Iterable[ICheck]) -> tuple[str, ...]:
+    """The files that a configuration is read from, there or not."""
+    paths = [] if sources.tcp_rules is None else [sources.tcp_rules]
+    if sources.control_dir is not None:
+        paths += control_paths(sources.control_dir)
+    paths += watched(settings, sources.control_dir)
+    paths += start_paths(sources)
+    for check in checks:
+        paths += getattr(check, "paths", ())
+    return tuple(dict.fromkeys(paths))
+
+
 def start_paths(sources: Sources) -> list[str]:
     """Where the startup file is, there or not."""
     if sources.start_file is not None:
@@ -277,6 +299,7 @@ def _assessment(
     link = sources.assess
     if link is None:
         return [], ()
+    link.connect(reactor, settings.smtp_server_assess_connections)
     from mvmtr.assess.check import NAME, Assess
     from mvmtr.assess.feedback import Feedback
     from mvmtr.assess.names import ConfirmedNames

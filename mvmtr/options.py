@@ -13,7 +13,7 @@ from twisted.python.reflect import namedAny
 
 from mvmtr import __version__
 from mvmtr.assemble import CONTROL_DIR, Sources
-from mvmtr.settings import SettingError
+from mvmtr.values import SettingError
 
 
 def file_last(arguments: Sequence[str]) -> list[str]:

@@ -26,7 +26,8 @@ from mvmtr.protocol.reply import CONTROLS_UNREADABLE, reply_of
 from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory
 from mvmtr.protocol.tls import Newest
 from mvmtr.session import Connection
-from mvmtr.settings import SettingError, Settings
+from mvmtr.settings import Settings
+from mvmtr.values import SettingError
 
 log = Logger()
 

@@ -31,7 +31,8 @@ from mvmtr.session import (
     Transaction,
     Verdict,
 )
-from mvmtr.settings import SettingError, parse
+from mvmtr.settings import Settings
+from mvmtr.values import SettingError
 
 log = Logger()
 
@@ -177,7 +178,7 @@ class Assess:
             if name in hint.parameters:
                 control = f"smtp_server_{name}"
                 try:
-                    value = parse(control, hint.parameters[name])
+                    value = Settings.parse(control, hint.parameters[name])
                 except SettingError as error:
                     log.error("a hint from {name}: {error}", name=self._link.name, error=error)
                     continue

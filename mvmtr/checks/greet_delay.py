@@ -11,7 +11,8 @@ from zope.interface import implementer
 from mvmtr.domains import address_of
 from mvmtr.interfaces import ICheck
 from mvmtr.session import Connection, Reject, Session, Stage, Verdict
-from mvmtr.settings import SettingError, Settings
+from mvmtr.settings import Settings
+from mvmtr.values import SettingError
 
 EARLY = Reject(554, "5.5.1 you spoke before the greeting (#5.5.1)")
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from mvmtr.mfl.program import ControlSpec, ControlValue
-from mvmtr.settings import Control, Settings
+from mvmtr.settings import Settings
+from mvmtr.table import Control
 from mvmtr.values import SettingError, assignments, lines, number, positive, switch
 
 _NUMBERS = (number, positive)

@@ -35,7 +35,7 @@ from mvmtr.compat.controlfile import parse_lines
 from mvmtr.log import Record
 from mvmtr.protocol.server import endpoint_of
 from mvmtr.queue import queue_from_string
-from mvmtr.settings import parse
+from mvmtr.settings import Settings
 from mvmtr.tap import Options
 from mvmtr.test.mfl_examples import MflExamples
 from mvmtr.test.names_examples import NamesExamples
@@ -283,7 +283,7 @@ class Examples(NamesExamples, MflExamples):
     def _check_options(self, options: Options) -> None:
         sources = options.sources()
         for name, text in sources.overrides.items():
-            parse(name, text)
+            Settings.parse(name, text)
         for description in options["listen"]:
             endpoint_of(MemoryReactor(), description)
         here = os.getcwd()

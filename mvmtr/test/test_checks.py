@@ -9,7 +9,7 @@ from mvmtr.checks.rcpt_domains import RcptDomains
 from mvmtr.checks.relay import Relay
 from mvmtr.interfaces import ICheck
 from mvmtr.session import Accept, Connection, Session, Stage
-from mvmtr.settings import Settings, parse
+from mvmtr.settings import Settings
 
 
 def session_with(**environment):
@@ -58,7 +58,9 @@ class RcptDomainsTests(SynchronousTestCase):
         self.assertIn("\xe9.example", self.ask(b"r@\xc3\xa9.example").reason)
 
     def test_it_understands_what_the_command_line_gives(self):
-        self.check = RcptDomains(parse("smtp_server_rcpt_domains", "a.example, b.example .c"))
+        self.check = RcptDomains(
+            Settings.parse("smtp_server_rcpt_domains", "a.example, b.example .c")
+        )
         for recipient in (b"r@a.example", b"r@b.example", b"r@x.c"):
             self.assertIsInstance(self.ask(recipient), Accept)
 

@@ -14,10 +14,11 @@ import mvmtr.resolver
 from mvmtr.checks import chosen
 from mvmtr.explain import Options, as_text, explain
 from mvmtr.interfaces import ICheck
-from mvmtr.settings import SettingError, Settings, parse
+from mvmtr.settings import Settings
 from mvmtr.test.names_server import NamesServer, resolver_of
 from mvmtr.test.stand_ins import Says
 from mvmtr.test.support import assemble, environment
+from mvmtr.values import SettingError
 
 SWITCHES = {
     "smtp_server_require_helo": "on",
@@ -47,7 +48,7 @@ class ChosenTests(SynchronousTestCase):
     """What the controls switch on."""
 
     def chosen(self, **controls):
-        values = {name: parse(name, text) for name, text in controls.items()}
+        values = {name: Settings.parse(name, text) for name, text in controls.items()}
         checks = chosen(Settings().with_(values, {}), Clock())
         for check in checks:
             self.assertTrue(verifyObject(ICheck, check))
@@ -80,9 +81,9 @@ class ChosenTests(SynchronousTestCase):
 
     def test_a_dns_server_that_is_none_is_refused(self):
         for text in ("x", "192.0.2.1:0", "192.0.2.1:99999", "[192.0.2.1", "::1:53:", "a.b:53"):
-            self.assertRaises(SettingError, parse, "smtp_server_dns", text)
+            self.assertRaises(SettingError, Settings.parse, "smtp_server_dns", text)
         for text in ("", "192.0.2.1", "192.0.2.1:5353", "::1", "[::1]", "[::1]:5353"):
-            self.assertEqual(parse("smtp_server_dns", text), text)
+            self.assertEqual(Settings.parse("smtp_server_dns", text), text)
 
     def test_only_questions_load_the_dns(self):
         for overrides in ({}, {"smtp_server_require_helo": "on", "smtp_server_greet_delay": "3"}):

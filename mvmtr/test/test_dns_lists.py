@@ -18,8 +18,9 @@ from mvmtr.checks.dns_lists import DnsLists
 from mvmtr.interfaces import ICheck
 from mvmtr.policy import Policy
 from mvmtr.session import Connection, Session, Stage, Transaction
-from mvmtr.settings import SettingError, Settings, parse
+from mvmtr.settings import Settings
 from mvmtr.test.names_server import NamesServer, resolver_of
+from mvmtr.values import SettingError
 from mvmtr.values import dns_lists as lists_of
 
 RANGES = st.tuples(st.integers(0, 255), st.integers(0, 255)).map(sorted)
@@ -56,7 +57,7 @@ class DnsListsTests(TestCase):
 
     def check(self, **controls):
         controls = {
-            f"smtp_server_{name}": parse(f"smtp_server_{name}", value)
+            f"smtp_server_{name}": Settings.parse(f"smtp_server_{name}", value)
             for name, value in controls.items()
         }
         settings = Settings().with_(controls, {})
@@ -315,7 +316,7 @@ class ControlTests(SynchronousTestCase):
             "a=127.0.0.[2..1]", "a=127.0.0.[2", "a=127.0.0.2]", "a=[]", "a..b", "a/b", "a=x",
             "a=127.0.0.[2;;3]", "a=;127.0.0.2", "a" * 64, "a.b." * 60,
         ):  # fmt: skip
-            self.assertRaises(SettingError, parse, "smtp_server_dnsbl", text)
+            self.assertRaises(SettingError, Settings.parse, "smtp_server_dnsbl", text)
 
     def test_labels_of_many_characters_are_keys(self):
         names = {

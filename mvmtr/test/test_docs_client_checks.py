@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mvmtr.checks import chosen, greet_delay, require_helo
 from mvmtr.protocol.reply import reply_of
 from mvmtr.resolver import ANSWERS_MAX
-from mvmtr.settings import Settings, parse
+from mvmtr.settings import Settings
 from mvmtr.test.pages import read_pages, table
 from mvmtr.test.support import ROOT
 from mvmtr.test.test_chosen import SWITCHES
@@ -24,7 +24,7 @@ class PageTests(SynchronousTestCase):
 
     def test_the_checks_are_those_of_the_code_in_their_order(self):
         rows = table("client-checks", "Checks of clients")
-        values = {name: parse(name, text) for name, text in SWITCHES.items()}
+        values = {name: Settings.parse(name, text) for name, text in SWITCHES.items()}
         checks = chosen(Settings().with_(values, {}), Clock())
         self.assertEqual([row[0] for row in rows], [check.name for check in checks])
         for (_name, controls, stages, _reply), check in zip(rows, checks, strict=True):

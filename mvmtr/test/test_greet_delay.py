@@ -17,7 +17,7 @@ from mvmtr.checks.greet_delay import EARLY, GreetDelay
 from mvmtr.interfaces import ICheck
 from mvmtr.policy import Policy
 from mvmtr.session import Connection, Encryption, Session, Stage
-from mvmtr.settings import Settings, parse
+from mvmtr.settings import Settings
 from mvmtr.test.support import (
     CLIENT,
     LoopbackServer,
@@ -42,7 +42,7 @@ class CheckTests(SynchronousTestCase):
 
     def ask(self, connection=CLIENT, spoken=True, **attributes):
         """Ask the check; C{spoken} is whether it can be told at all."""
-        networks = parse("smtp_server_xclient_networks", "192.0.2.0/24")
+        networks = Settings.parse("smtp_server_xclient_networks", "192.0.2.0/24")
         settings = Settings(smtp_server_greet_delay=5, smtp_server_xclient_networks=networks)
         session = Session(connection, settings)
         for name, value in attributes.items():

@@ -10,7 +10,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mvmtr.settings import SettingError, Settings, parse
+from mvmtr.settings import Settings
+from mvmtr.values import SettingError
 
 NAMES = [control.name for control in Settings.controls()]
 
@@ -46,7 +47,7 @@ class TableTests(SynchronousTestCase):
         numbers = [control for control in Settings.controls() if type(control.default) is int]
         self.assertGreater(len(numbers), 5)
         for control in numbers:
-            self.assertEqual(parse(control.name, str(control.default)), control.default)
+            self.assertEqual(Settings.parse(control.name, str(control.default)), control.default)
 
 
 class ParseTests(SynchronousTestCase):
@@ -54,13 +55,13 @@ class ParseTests(SynchronousTestCase):
 
     def assertNoValue(self, name, *texts):
         for text in texts:
-            error = self.assertRaises(SettingError, parse, name, text)
+            error = self.assertRaises(SettingError, Settings.parse, name, text)
             self.assertIn(name, str(error))
 
     def test_numbers(self):
-        self.assertEqual(parse("smtp_server_msgsize_max", "0"), 0)
-        self.assertEqual(parse("smtp_server_msgsize_max", "0010"), 10)
-        self.assertEqual(parse("smtp_server_msgsize_max", str(2**40)), 2**40)
+        self.assertEqual(Settings.parse("smtp_server_msgsize_max", "0"), 0)
+        self.assertEqual(Settings.parse("smtp_server_msgsize_max", "0010"), 10)
+        self.assertEqual(Settings.parse("smtp_server_msgsize_max", str(2**40)), 2**40)
 
     def test_what_is_no_whole_number_is_refused(self):
         for name in "smtp_server_msgsize_max", "smtp_server_timeout":
@@ -79,23 +80,23 @@ class ParseTests(SynchronousTestCase):
 
     def test_names(self):
         for name in "usehostname", "smtp_server_localip_host":
-            self.assertEqual(parse(name, "mx.example"), b"mx.example")
-            self.assertEqual(parse(name, ""), b"")
+            self.assertEqual(Settings.parse(name, "mx.example"), b"mx.example")
+            self.assertEqual(Settings.parse(name, ""), b"")
             self.assertNoValue(name, "a b", "a\r\nb", "a\0", "a\tb", "\u00e9.example")
 
     def test_words_are_separated_by_commas_and_blanks(self):
-        found = parse("smtp_server_rcpt_domains", " a.example,.b.example,, \t\u00e9 ")
+        found = Settings.parse("smtp_server_rcpt_domains", " a.example,.b.example,, \t\u00e9 ")
         self.assertEqual(found, (b"a.example", b".b.example", "\u00e9".encode()))
-        self.assertEqual(parse("smtp_server_rcpt_domains", ""), ())
+        self.assertEqual(Settings.parse("smtp_server_rcpt_domains", ""), ())
 
     def test_a_greeting_has_lines(self):
         self.assertEqual(
-            parse("smtp_server_greeting", "one two\n\nthree"), (b"one two", b"", b"three")
+            Settings.parse("smtp_server_greeting", "one two\n\nthree"), (b"one two", b"", b"three")
         )
-        self.assertEqual(parse("smtp_server_greeting", ""), ())
+        self.assertEqual(Settings.parse("smtp_server_greeting", ""), ())
 
     def test_no_line_of_a_greeting_can_hold_a_line_end(self):
-        for line in parse("smtp_server_greeting", "a\r\nb\rc\nd"):
+        for line in Settings.parse("smtp_server_greeting", "a\r\nb\rc\nd"):
             self.assertEqual(len(line), 1)
 
     def test_a_control_that_does_not_exist_is_refused(self):
@@ -106,7 +107,7 @@ class ParseTests(SynchronousTestCase):
         # What the command line gives for a byte that is not UTF-8.
         for name in NAMES:
             try:
-                parse(name, "\udcff")
+                Settings.parse(name, "\udcff")
             except SettingError as error:
                 self.assertIn(name, str(error))
 
@@ -114,7 +115,7 @@ class ParseTests(SynchronousTestCase):
     @given(st.sampled_from(NAMES), st.text(max_size=20))
     def test_any_text_is_a_value_or_refused(self, name, text):
         try:
-            value = parse(name, text)
+            value = Settings.parse(name, text)
         except SettingError as error:
             self.assertIn(name, str(error))
         else:
