@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 
 from mvmtr.compat.cdb import Cdb
-from mvmtr.domains import address_of, listed_name
+from mvmtr.domains import address_of, dns_name, listed_name
 from mvmtr.settings import Settings
 
 OPEN_MAX = 64
@@ -109,13 +109,17 @@ class Lookups:
 
         from mvmtr.resolver import resolver_for, trouble
 
-        resolver = resolver_for(settings.smtp_server_dns, self._reactor)
         found: list[bytes] = []
+        asked = dns_name(name)
+        if asked is None:
+            # Clients give names that no server could be asked about.
+            return found
+        resolver = resolver_for(settings.smtp_server_dns, self._reactor)
         for method in methods:
             try:
-                answers, _, _ = await getattr(resolver, method)(name)
+                answers, _, _ = await getattr(resolver, method)(asked)
             except DNSNameError:
-                return ()
+                return found
             except CancelledError:
                 raise LookupFailed(f"the DNS about {name!r}: no answer in time") from None
             except Exception as error:

@@ -63,7 +63,8 @@ def store(values: list[Any], number: int, value: Any) -> Any:
 def item(of: Any, index: int) -> bytes:
     """An item of a list, or a byte of a string."""
     if not 0 <= index < len(of):
-        raise RunError(f"there is no item {index}; the last is {len(of) - 1}")
+        last = f"the last is {len(of) - 1}" if of else "there are none"
+        raise RunError(f"there is no item {index}; {last}")
     found: bytes = of[index] if isinstance(of, tuple) else of[index : index + 1]
     return found
 

@@ -77,7 +77,7 @@ class LifeTests(SessionCase):
         clock = Clock()
         self.silent()
         logged = self.errors()
-        text = "\n\nint $hook_mail(string s) { return $length($dns_a(s)); }"
+        text = "\n\nint $hook_mail(string s) { return $length($dns_a($domain(s))); }"
         talk = self.talk(text, clock, smtp_server_mfl_seconds="5")
         self.assertEqual(talk.codes + talk.send(MAIL), [220])
         clock.advance(4)
@@ -108,6 +108,16 @@ class LifeTests(SessionCase):
         self.assertEqual(talk.codes, [451])
         (line,) = logged
         self.assertIn(f"{self.path}:3:", line)
+
+
+class NameTests(SessionCase):
+    def test_nobody_is_asked_about_a_name_that_can_not_be(self):
+        self.silent()
+        talk = self.talk("int $hook_helo(string name) { $dns_a(name); return 0; }")
+        names = (b"a" * 64, b"a..b", b"a." * 200 + b"a", b"\xff")
+        self.assertEqual(
+            talk.codes + talk.send(*(b"HELO " + one for one in names)), [220] + [250] * 4
+        )
 
 
 class EnvelopeTests(SessionCase):
