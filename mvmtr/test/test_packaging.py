@@ -68,11 +68,13 @@ class WheelTests(SynchronousTestCase):
     def test_twistd_knows_it_without_a_noise(self):
         status, said, complaint = self.twistd("--help")
         self.assertIn("Receive mail in the place of qmail-smtpd.", said)
+        self.assertIn("Say how to treat mail clients.", said)
         self.assertEqual((status, complaint), (0, ""))
 
-    def test_the_plugin_is_the_installed_one(self):
-        expected = (0, f"mvmtr {__version__}\n", "")
-        self.assertEqual(self.twistd("mvmtr", "--version"), expected)
+    def test_the_plugins_are_the_installed_ones(self):
+        for name in ("mvmtr", "mvmcas"):
+            expected = (0, f"{name} {__version__}\n", "")
+            self.assertEqual(self.twistd(name, "--version"), expected)
 
     def test_a_session_has_nothing_but_its_own_lines_in_the_log(self):
         home = folder(self)
