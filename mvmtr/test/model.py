@@ -95,7 +95,7 @@ class Model:
             self._say(code)
             if code == 354:
                 sent = self._message(sent)
-            if self._esmtp and code in (500, 501) and line.upper().startswith(b"BDAT"):
+            if self._esmtp and code in (500, 501, 502) and line.upper().startswith(b"BDAT"):
                 self.closed = True
 
     def _say(self, code: int) -> None:
