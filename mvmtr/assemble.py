@@ -140,11 +140,13 @@ class Assembly:
             *controls.checks,
         )
         assess, followers = _assessment(sources, settings, after, switched_on, reactor)
+        if self._start is not None and assess is not None:
+            self._start.assess = assess.about
         checks = (
             *_verified(sources.checks),
             *(() if self.rules is None else (TcpRulesCheck(),)),
             *(() if self._start is None else (self._start,)),
-            *assess,
+            *(() if assess is None else (assess,)),
             *after,
         )
         return checks, followers
@@ -288,7 +290,7 @@ def _assessment(
     after: tuple[ICheck, ...],
     ours: list[ICheck],
     reactor: Any,
-) -> tuple[list[ICheck], tuple[Any, ...]]:
+) -> tuple[Any, tuple[Any, ...]]:
     """
     The check that asks for hints, and the follower that tells what came of them, if there
     is somebody to ask; only what is used is loaded.
@@ -298,7 +300,7 @@ def _assessment(
     """
     link = sources.assess
     if link is None:
-        return [], ()
+        return None, ()
     link.connect(reactor, settings.smtp_server_assess_connections)
     from mvmtr.assess.check import NAME, Assess
     from mvmtr.assess.feedback import Feedback
@@ -315,7 +317,7 @@ def _assessment(
     rest = Policy(after, reactor)
     otherwise = NOT_ALLOWED.by("default")
     check = Assess(link, names, rest, essential, otherwise, reactor, feedback.note)
-    return [check], () if link.is_dry else (feedback,)
+    return check, () if link.is_dry else (feedback,)
 
 
 def _recipient_checks(

@@ -85,6 +85,7 @@ class Assess:
         self._reactor = reactor
         self._early = early
         self._put_off: WeakKeyDictionary[Session, dict[Stage, Hint]] = WeakKeyDictionary()
+        self._asked: WeakKeyDictionary[Session, tuple[Stage, bytes, Hint]] = WeakKeyDictionary()
         self._numbers: WeakKeyDictionary[Transaction, int] = WeakKeyDictionary()
         self._counter = itertools.count(1)
 
@@ -106,12 +107,34 @@ class Assess:
         session.remark = hint.reason
         return verdict
 
+    async def about(self, session: Session, stage: Stage, argument: bytes, topic: str) -> str:
+        """
+        A part of the hint at a stage, for a check before this one. The question is asked
+        once, however often this is called, and whether or not this check is asked as well.
+
+        @param topic: C{action}, C{code}, C{text}, C{reason} or the name of a parameter.
+        @return: empty where the hint has nothing of that, or there is no hint.
+        """
+        try:
+            hint = await self.hint(session, stage, argument)
+        except NoAnswer:
+            return ""
+        self._asked[session] = stage, argument, hint
+        if topic in ("action", "text", "reason"):
+            return str(getattr(hint, topic))
+        if topic == "code":
+            return str(hint.code or "")
+        return hint.parameters.get(topic, "")
+
     async def hint(self, session: Session, stage: Stage, argument: bytes) -> Hint:
         """
         What the assessor says at a stage.
 
         @raise NoAnswer: when it says nothing.
         """
+        *asked, known = self._asked.pop(session, (None, None, DUNNO))
+        if asked == [stage, argument]:
+            return known
         if not self._is_wanted(session, stage):
             return DUNNO
         name = await self._names.name_of(session)

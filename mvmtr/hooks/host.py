@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from twisted.logger import Logger
@@ -22,6 +22,8 @@ from mvmtr.settings import Settings
 
 log = Logger()
 
+Assess = Callable[[Session, Stage, bytes, str], Awaitable[str]]
+
 
 @implementer(IHost)
 class SessionHost:
@@ -29,13 +31,24 @@ class SessionHost:
     One session, for one hook.
 
     @param stage: the stage at which code runs.
+    @param argument: what the client gave at it.
     @param lookups: answers what is not in the session.
+    @param assess: tells what the assessment server says.
     """
 
-    def __init__(self, session: Session, stage: Stage, lookups: Lookups) -> None:
+    def __init__(
+        self,
+        session: Session,
+        stage: Stage,
+        argument: bytes,
+        lookups: Lookups,
+        assess: Assess | None = None,
+    ) -> None:
         self._session = session
         self._stage = stage
+        self._argument = argument
         self._lookups = lookups
+        self._assess = assess
         self._message: StoredMessage | None = None
 
     remote_ip = property(lambda self: self._session.connection.remote_ip or b"")
@@ -150,9 +163,13 @@ class SessionHost:
         """See L{Lookups.file_has}."""
         return self._lookups.file_has(file, line)
 
-    def assess(self, topic: bytes) -> bytes:
-        """There is no assessment server."""
-        return b""
+    async def assess(self, topic: bytes) -> bytes:
+        """What the assessment server says; empty where there is none."""
+        if self._assess is None:
+            return b""
+        name = topic.decode("utf-8", "replace")
+        found = await self._assess(self._session, self._stage, self._argument, name)
+        return found.encode("utf-8", "replace")
 
     def authentication(self, kind: str) -> bytes:
         """SPF, DKIM and DMARC are not looked at."""

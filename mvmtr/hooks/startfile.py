@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mvmtr.hooks.controls import specs, values_of
-from mvmtr.hooks.host import SessionHost, StartHost
+from mvmtr.hooks.host import Assess, SessionHost, StartHost
 from mvmtr.hooks.lookups import Lookups
 from mvmtr.hooks.message import put_header
 from mvmtr.interfaces import ICheck
@@ -52,6 +52,8 @@ class StartFile:
 
     @param path: the file.
     @param settings: those that hold before it is read.
+    @ivar assess: tells what the assessment server says, given a session, a stage, its
+        argument and a topic; C{None} when there is no such server.
     @ivar values: the controls that it sets.
     @ivar origins: for each of them, file and line.
     @ivar paths: all files that were read.
@@ -66,6 +68,7 @@ class StartFile:
         )
         self._lookups = Lookups(os.path.dirname(os.path.abspath(path)), reactor)
         self._reactor = reactor
+        self.assess: Assess | None = None
         self._globals: WeakKeyDictionary[Session, list[Any]] = WeakKeyDictionary()
         self.stages = frozenset(Stage(hook) for hook in self._program.hooks)
         self.values, self.origins = values_of(self._program.controls)
@@ -73,7 +76,7 @@ class StartFile:
 
     def check(self, session: Session, stage: Stage, argument: bytes) -> Any:
         """See L{ICheck}."""
-        host = SessionHost(session, stage, self._lookups)
+        host = SessionHost(session, stage, argument, self._lookups, self.assess)
         values = self._globals.setdefault(session, self._program.globals())
         arguments = [argument] if stage in _WITH_ARGUMENT else []
         limits = limits_of(session.settings)

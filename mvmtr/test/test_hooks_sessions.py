@@ -202,5 +202,5 @@ class HeaderTests(SessionCase):
 
     def test_the_name_of_the_server_is_that_of_the_machine_where_none_is_set(self):
         session = Session(Connection(), Settings())
-        name = SessionHost(session, Stage.CONNECT, None).local_host
+        name = SessionHost(session, Stage.CONNECT, b"", None).local_host
         self.assertEqual(name.decode(), socket.gethostname())
