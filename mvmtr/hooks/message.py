@@ -46,6 +46,9 @@ class StoredMessage:
     @property
     def header(self) -> bytes:
         """The lines up to the empty one; of a header that is too long, the first fields."""
+        return self._read_header()
+
+    def _read_header(self) -> bytes:
         if self._header is None:
             self._file.seek(0)
             data = self._file.read(HEADER_MAX)
@@ -65,7 +68,7 @@ class StoredMessage:
 
     def body(self) -> bytes:
         """What comes after the empty line."""
-        _read_first = self.header
+        self._read_header()
         self._file.seek(self._begin_of_body)
         return self._with_lf(self._file.read(self._body_max))
 
