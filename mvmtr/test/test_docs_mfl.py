@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mvmtr.assemble import Assembly, Sources
 from mvmtr.hooks.controls import specs
 from mvmtr.mfl.check_sieve import NATIVE_COMMANDS, NATIVE_TESTS
 from mvmtr.mfl.expressions import ASSIGNMENTS, PRECEDENCE
@@ -14,10 +17,13 @@ from mvmtr.mfl.parser import KEYWORDS, TYPES
 from mvmtr.mfl.scope import ZERO
 from mvmtr.mfl.signatures import HOOKS, builtins
 from mvmtr.mfl.specs import Needs, registry
-from mvmtr.session import Stage
+from mvmtr.session import Connection, Stage
 from mvmtr.settings import Settings
+from mvmtr.test.documentation import watch
+from mvmtr.test.mfl_examples import talk_of
 from mvmtr.test.pages import examples_of, table
-from mvmtr.test.support import ROOT
+from mvmtr.test.stand_ins import Says
+from mvmtr.test.support import ROOT, control_folder, folder
 
 # Installed alone, the package has no documentation to test.
 skip = None if (ROOT / "docs").is_dir() else "there is no documentation here"
@@ -132,6 +138,43 @@ class TableTests(SynchronousTestCase):
             for name in re.findall(r"\w+", row.replace(" and so on", "")):
                 part = re.sub(r"^sieve_(spam|virus)test_", "", name).rstrip("0")
                 self.assertIn(part, text)
+
+
+class OtherPageTests(SynchronousTestCase):
+    """What other pages say about the startup file."""
+
+    def start(self, text):
+        path = folder(self) / "mvmtr.mfl"
+        path.write_text(text)
+        return path
+
+    def test_lines_of_hooks_have_the_fields_of_the_table(self):
+        path = self.start('int $hook_helo(string n) { $log("hello"); return 1 / $length(""); }')
+        records = watch(self)
+        talk, _queue, _check = talk_of(path)
+        self.assertEqual(talk.send(b"HELO c"), [220, 451])
+        fields = set().union(*(record for record in records if record["event"] == "mfl"))
+        listed = {row[0] for row in table("log", "Fields of mfl")}
+        self.assertEqual(fields, {"event", "session", "client", *listed})
+
+    def test_hooks_are_asked_in_the_place_that_the_page_says(self):
+        path = self.start("int $hook_rcpt(string recipient) { return 0; }")
+        control = control_folder(folder(self), {"rcpthosts": "ours.example"})
+        sources = Sources(str(control), queue="discard:", checks=(Says(rcpt=None),))
+        assembly = Assembly(replace(sources, start_file=str(path)), Clock())
+        names = [check.name for check in assembly.configuration.policy.checks]
+        self.assertEqual(names, ["own", "mfl", "rcpt_domains", "relay", "rcpthosts"])
+
+    def test_the_startup_file_stands_between_the_command_line_and_databytes(self):
+        path = self.start("control smtp_server_msgsize_max 15;")
+        connection = Connection(environment={b"DATABYTES": b"20"})
+        sources = Sources(None, queue="discard:", start_file=str(path))
+        above = replace(sources, overrides={"smtp_server_msgsize_max": "10"})
+        found = [
+            Assembly(each, Clock()).for_connection(connection).settings.smtp_server_msgsize_max
+            for each in (above, sources, replace(sources, start_file=None))
+        ]
+        self.assertEqual(found, [10, 15, 20])
 
 
 class ExampleTests(SynchronousTestCase):
