@@ -27,7 +27,7 @@ from mvmtr.assemble import Assembly, ConfigurationError
 from mvmtr.configuration import Configuration
 from mvmtr.explain import Conversation, WitnessedPolicy, as_text, commands_of
 from mvmtr.explain import Options as ExplainOptions
-from mvmtr.hooks.message import header_of
+from mvmtr.hooks.message import end_of_header
 from mvmtr.hooks.startfile import StartFile
 from mvmtr.interfaces import ICheck, IQueue
 from mvmtr.log import text_of
@@ -144,7 +144,7 @@ def _changes(recipients: list[str], sent: bytes, shelf: Shelf) -> Iterator[str]:
         if os.fsdecode(recipient) not in recipients:
             yield f"redirected to {text_of(recipient)}"
     before, after = (
-        header_of(text)[0].decode("utf-8", "backslashreplace").splitlines()
+        text[: end_of_header(text)[0]].decode("utf-8", "backslashreplace").splitlines()
         for text in (DataDecoder().feed(sent), shelf.text)
     )
     changes = [*unified_diff(before, after, n=0, lineterm="")][2:]

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from socket import AF_INET6, inet_ntop
@@ -65,6 +67,8 @@ class Lookups:
     def _current(self, file: bytes, read: Callable[[bytes], Any]) -> Any:
         path = os.path.join(self._folder, file)
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
         stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._files.pop(path, None)
         if known is None or known[0] != stamp:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ from mvmtr.mfl.runtime import Limits, Run, Stop, Verdict, size_of
 from mvmtr.mfl.scope import ZERO, Facts
 from mvmtr.mfl.signatures import HOOKS
 from mvmtr.mfl.sources import Library, Unreadable, read_file, source_of
-from mvmtr.mfl.specs import Extension, Registry, registry
+from mvmtr.mfl.specs import Extension, registry
 
 if TYPE_CHECKING:
     from mvmtr.mfl.sieve.message import Message
@@ -182,7 +181,7 @@ class Program:
             place = self._functions[name].place
             raise RunError(f"a hook returned {answer}; only 0 or a verdict make sense", place)
         elif run.acted is not None:
-            verdict = run.acted.verdict(run)
+            verdict = run.acted.verdict()
         return Outcome(verdict, run.edited, run.acted)
 
     def start(self, host: IHost, limits: Limits, controls: list[ControlValue]) -> None:
@@ -197,11 +196,6 @@ class Program:
         if size_of(self._initial) > limits.memory:
             raise RunError(f"more than {limits.memory} bytes in global variables")
         self.controls = tuple(controls)
-
-
-@cache
-def _registry() -> Registry:
-    return registry()
 
 
 def read(
@@ -233,12 +227,10 @@ def read(
     @raise MflErrors: with everything that is wrong.
     """
     path = os.fspath(path)
-    extensions = tuple(extensions)
     data = _data(path) if text is None else text
     if not root and (text is None or os.path.exists(path)):
         root = os.path.dirname(os.path.abspath(path))
-    known = registry(extensions) if extensions else _registry()
-    checker = Checker(known, controls or {}, Library(root, folders or {}), testing)
+    checker = Checker(registry(extensions), controls or {}, Library(root, folders or {}), testing)
     try:
         facts, problems = checker.check(source_of(data, path, sieve))
     except RecursionError:

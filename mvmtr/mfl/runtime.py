@@ -10,7 +10,7 @@ it does, and the count is the same on every machine.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -240,6 +240,3 @@ def size_of(values: Iterable[Any]) -> int:
         elif isinstance(value, tuple):
             total += _ITEM * len(value) + sum(map(len, value))
     return total
-
-
-Compiled = Callable[..., Any]

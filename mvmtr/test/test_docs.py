@@ -142,6 +142,12 @@ class ExampleTests(SynchronousTestCase):
     def test_the_examples_of_auth_hold(self):
         self.hold("auth")
 
+    def test_the_examples_of_mfl_hold(self):
+        self.hold("mfl")
+
+    def test_the_examples_of_mfl_reference_hold(self):
+        self.hold("mfl-reference")
+
     def test_the_examples_of_inspecting_hold(self):
         self.hold("inspecting")
 

@@ -18,10 +18,12 @@ from mvmtr import resolver as resolver_module
 from mvmtr.hooks import message as message_module
 from mvmtr.hooks import startfile as startfile_module
 from mvmtr.hooks.host import SessionHost
+from mvmtr.hooks.lookups import Lookups
 from mvmtr.hooks.message import StoredMessage, put_header
 from mvmtr.hooks.startfile import StartFile
 from mvmtr.session import Connection, Session, Stage, Transaction
 from mvmtr.settings import Settings
+from mvmtr.test.auth_support import AuthTalk, password_file, plain
 from mvmtr.test.stand_ins import MAIL, TEXT, Takes, conversation, talk_with
 from mvmtr.test.support import folder
 
@@ -111,6 +113,20 @@ class LifeTests(SessionCase):
 
 
 class NameTests(SessionCase):
+    def test_a_user_who_may_not_come_in_is_told_so_by_the_hook(self):
+        start = self.start(
+            'int $hook_auth(string user) { if (user == "ann" && $auth_user() == user)'
+            ' return $reject(535, "5.7.8 not you"); return 0; }'
+        )
+        talk = AuthTalk(password_file(folder(self)), checks=(start,))
+        self.assertTrue(talk.hear(b"AUTH PLAIN " + plain()).startswith(b"535 5.7.8 not you"))
+        self.assertIsNone(talk.receiver.session.user)
+
+    def test_what_is_no_file_is_not_read(self):
+        lookups = Lookups("/dev", None)
+        for name in (b"zero", b"."):
+            self.assertRaises(OSError, lookups.file_has, name, b"x")
+
     def test_nobody_is_asked_about_a_name_that_can_not_be(self):
         self.silent()
         talk = self.talk("int $hook_helo(string name) { $dns_a(name); return 0; }")
@@ -182,6 +198,29 @@ class HeaderTests(SessionCase):
         at_the_end = self.changed(text, lambda header: header + b"X: y\n")
         self.assertEqual(
             at_the_end, b"One: first\nX: y\nTwo: second\n folded\nThree: third\n\nbody\n"
+        )
+
+    def test_edits_reach_a_message_that_came_in_chunks_and_its_bytes_stay(self):
+        body = bytes(range(256)) * 2000
+        text = b"A: b\r\nTo: x\r\n\r\n" + body
+        talk = self.talk('int $hook_message() { $delete_header("to"); $add_header("X", "y"); }')
+        self.queue.carries = frozenset({"BINARYMIME"})
+        talk.send(b"EHLO c", MAIL + b" BODY=BINARYMIME", b"RCPT TO:<r@mvmtr.example>")
+        for place in range(0, len(text), 100_000):
+            piece = text[place : place + 100_000]
+            last = b" LAST" if place + 100_000 >= len(text) else b""
+            talk.feed(b"BDAT %d%s\r\n%s" % (len(piece), last, piece))
+        ((_recipients, stored),) = self.queue.messages
+        self.assertEqual(stored, b"X: y\r\nA: b\r\n\r\n" + body)
+
+    def test_a_binary_message_is_seen_as_any_other(self):
+        transaction = Transaction(b"", {b"BODY": b"binarymime"})
+        text = b"A: b\r\n c\r\n\r\none\r\n\r\ntwo\n\r"
+        transaction.body = io.BytesIO(text)
+        stored = StoredMessage(transaction, 1000)
+        self.assertEqual(
+            (stored.header, stored.body(), stored.size),
+            (b"A: b\n c\n", b"one\n\ntwo\n\r", len(text)),
         )
 
     def test_sieve_settings_say_where_a_scanner_left_its_score(self):

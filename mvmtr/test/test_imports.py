@@ -14,9 +14,12 @@ from mvmtr.test.test_stdio import SESSION, plain_environment
 
 HEAVY = (
     "mvmtr.checks.dns_lists",
+    "mvmtr.hooks",
+    "mvmtr.mfl",
     "mvmtr.protocol.certificates",
     "mvmtr.protocol.ucspi",
     "mvmtr.resolver",
+    "re2",
     "scramp",
     "twisted.names",
 )
@@ -58,3 +61,10 @@ class ImportTests(SynchronousTestCase):
     def test_what_is_used_is_loaded(self):
         loaded = self.loaded("--set=smtp_server_dnsbl=bl.example")
         self.assertIn("mvmtr.resolver", loaded)
+
+    def test_a_startup_file_loads_its_language(self):
+        control_folder(self.home, {"mvmtr.mfl": "int $hook_connect() { return 0; }\n"})
+        loaded = self.loaded()
+        self.assertIn("mvmtr.mfl.program", loaded)
+        for module in loaded:
+            self.assertFalse(module.startswith(("re2", "twisted.names")), module)

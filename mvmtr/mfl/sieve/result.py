@@ -5,14 +5,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mvmtr.mfl.errors import NOWHERE, Place
 from mvmtr.mfl.runtime import Verdict
 from mvmtr.mfl.sieve import addresses
-
-if TYPE_CHECKING:
-    from mvmtr.mfl.runtime import Run
 
 REDIRECTS_MAX = 4
 ACTIONS_MAX = 32
@@ -110,7 +106,7 @@ class Result:
         """Whether a C{discard} keeps the message from those whom it was sent to."""
         return not self.kept and self._count("discard") > 0
 
-    def verdict(self, run: Run | None = None) -> Verdict | None:
+    def verdict(self) -> Verdict | None:
         """
         What to answer the client; C{None} where nothing is decided. A message that is only
         redirected is not discarded.

@@ -117,8 +117,3 @@ def result(scale: Scale, settings: Settings, values: Values, percent: bool = Fal
         return b"0"
     # A tiny amount puts right what division lost: 0.7 of 10 is 7.
     return b"%d" % int((ratio * 100 if percent else ratio * (scale.highest - 1) + 1) + 1e-9)
-
-
-def tested(scale: Scale, settings: Settings, values: Values) -> bool:
-    """Whether a scanner left its result."""
-    return result(scale, settings, values) != b"0"
