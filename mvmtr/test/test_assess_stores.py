@@ -20,6 +20,9 @@ from mvmtr.assess.stores.sqlite import SqliteStore
 from mvmtr.test.assess_stores import Now, StoreTests, count_up, get, put, scan
 from mvmtr.test.support import environment, folder, in_thread
 
+PATIENCE = 60
+"""Seconds that a program may take at most."""
+
 PROGRAM = Path(__file__).parent / "assess_program.py"
 
 
@@ -243,7 +246,7 @@ class CrashTests(TestCase):
 
     async def test_a_full_disk_spoils_nothing(self) -> None:
         process = self.run_program("20", "--limit", "300000")
-        text = await in_thread(process.communicate)
+        text = await in_thread(process.communicate, None, PATIENCE)
         words = [line.partition(" ")[0] for line in text[0].split("\n")[:-1]]
         self.assertEqual(process.returncode, 0, text)
         failed = words.index("failed")
