@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from typing import Protocol as Typed
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -245,6 +245,7 @@ class Link:
         """Do something that nobody waits for but L{close}."""
         doing = Deferred.fromCoroutine(work)
         self._telling.add(doing)
+        doing.addErrback(lambda failure: failure.trap(CancelledError))
         doing.addErrback(lambda failure: log.failure("feedback failed", failure))
         doing.addCallback(lambda _none: self._telling.discard(doing))
 
