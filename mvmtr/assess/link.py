@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from typing import Protocol as Typed
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
@@ -19,11 +19,13 @@ from twisted.python.failure import Failure
 from mvmtr.assess.client import PolicyClient, Unavailable
 from mvmtr.assess.hint import Hint, hint_of
 from mvmtr.assess.question import feedback_of, question_of
-from mvmtr.assess.service import Assessment
 from mvmtr.assess.settings import AssessSettings
 from mvmtr.assess.stores import StoreError, store_from_string
 from mvmtr.assess.wire import Attributes
 from mvmtr.values import SettingError
+
+if TYPE_CHECKING:
+    from mvmtr.assess.service import Assessment
 
 log = Logger()
 
@@ -193,6 +195,7 @@ class Link:
     def _local(self, reactor: Any) -> Assessor:
         from mvmtr.assess.engine import Engine
         from mvmtr.assess.rulefiles import RuleFiles
+        from mvmtr.assess.service import Assessment
 
         store = self._store
         if self.is_dry and store.startswith("sqlite:") and not os.path.exists(store[7:]):
