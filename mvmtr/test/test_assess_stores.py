@@ -7,13 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from mvmtr.assess.records import Record
+from mvmtr.assess.records import Changes, Record, Records
 from mvmtr.assess.stores import IStore, StoreError, store_from_string
 from mvmtr.assess.stores.memory import SCANS_MAX, MemoryStore
 from mvmtr.assess.stores.sqlite import SqliteStore
@@ -149,6 +150,17 @@ class SqliteTests(BoundedStoreTests, TestCase):
             Deferred.fromCoroutine(count_up(stores[number % 3], "a")) for number in range(90)
         ]
         self.assertEqual(sorted([await one for one in counting]), list(range(1, 91)))
+
+    async def test_one_waits_until_another_has_written(self) -> None:
+        def step(found: Records) -> tuple[None, Changes]:
+            number = found["a"].values["n"] if "a" in found else 0
+            time.sleep(0.02)
+            return None, {"a": Record({"n": number + 1})}
+
+        stores = [self.store, await self.other(), await self.other()]
+        for one in [Deferred.fromCoroutine(store.transact(["a"], step)) for store in stores]:
+            await one
+        self.assertEqual((await get(self.store, "a"))["a"].values["n"], 3)
 
     async def test_room_of_what_is_forgotten_is_given_back(self) -> None:
         records = {f"key {n}": Record({"text": "x" * 500}, self.now.time + 9) for n in range(8000)}
