@@ -165,6 +165,9 @@ class Link:
         self._is_local = description == "local"
         if not (self._is_local or description.startswith(("tcp:", "unix:"))):
             raise SettingError(f"--assess={description}: is none of {KINDS}")
+        if description.startswith("unix:") and not description.startswith("unix:path="):
+            # The folder may be another one by and by.
+            description = "unix:" + os.path.abspath(description[5:])
         self._description = description
         given = assignments or {}
         values = {name: AssessSettings.parse(name, text) for name, text in given.items()}

@@ -203,6 +203,18 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual(talk.feed(b"hello\r\n.\r\n"), [250])
             self.assertFalse(hasattr(queue, "text"), state)
 
+    def test_discard_at_one_recipient_is_for_all_of_them(self):
+        link = SaidLink()
+        queue = Keeping()
+        assembly = assembly_with(link)
+        assembly.configuration = replace(assembly.configuration, queue=queue)
+        talk = Talk(assembly)
+        talk.send(*ENVELOPE)
+        link.replies = {"RCPT": "DISCARD"}
+        self.assertEqual(talk.send(b"RCPT TO:<q@ours.example>", b"DATA")[-1], 354)
+        self.assertEqual(talk.feed(b"hello\r\n.\r\n"), [250])
+        self.assertFalse(hasattr(queue, "text"))
+
     def test_prepend_puts_a_field_in_front_of_the_message_once(self):
         for state in ("MAIL", "RCPT", "DATA", "END-OF-MESSAGE"):
             link = SaidLink({state: "PREPEND X-Greylist: delayed 7 seconds"})

@@ -56,7 +56,7 @@ class EventTests(SynchronousTestCase):
             ("data", Reject(503, "no"), None),
             ("timeout", Defer(451, "no"), None),
         ):
-            self.assertEqual(event_of(command, verdict, "mvmcas"), expected, (command, verdict))
+            self.assertEqual(event_of(command, verdict), expected, (command, verdict))
 
     def test_messages(self):
         for verdict, expected in (
