@@ -22,14 +22,11 @@ _COMMANDS = frozenset({"command", "line", "helo", "mail", "rcpt", "data", "bdat"
 _OUT_OF_ORDER = 503
 
 
-def event_of(command: str, verdict: Verdict, assessor: str) -> Event | None:
+def event_of(command: str, verdict: Verdict) -> Event | None:
     """
     What a refused command says about the client; C{None} when that is nothing. Pure.
-
-    @param assessor: the name of the check that asks for hints; to tell of what that has
-        said would be an echo.
     """
-    if not isinstance(verdict, Reject) or verdict.check == assessor:
+    if not isinstance(verdict, Reject):
         return None
     if command == "connect":
         return Event.EARLY_TALKER if verdict.check == "greet_delay" else None
@@ -46,7 +43,12 @@ def event_of(command: str, verdict: Verdict, assessor: str) -> Event | None:
 
 
 def event_of_message(verdict: Verdict, assessor: str) -> Event | None:
-    """What became of a message, as far as that says something about the client. Pure."""
+    """
+    What became of a message, as far as that says something about the client. Pure.
+
+    @param assessor: the name of the check that asks for hints; to tell of what that has
+        said would be an echo.
+    """
     if isinstance(verdict, Accept):
         return Event.GOOD_MAIL
     if not isinstance(verdict, Reject) or verdict.check == assessor:
@@ -66,7 +68,7 @@ class Feedback:
 
     @param link: the way to the assessor.
     @param names: knows which names are confirmed.
-    @param assessor: see L{event_of}.
+    @param assessor: see L{event_of_message}.
     """
 
     def __init__(self, link: Link, names: ConfirmedNames, assessor: str) -> None:
@@ -80,7 +82,7 @@ class Feedback:
         self, session: Session, command: str, argument: bytes | None, verdict: Verdict
     ) -> None:
         """See L{Follower<mvmtr.protocol.journal.Follower>}."""
-        event = event_of(command, verdict, self._assessor)
+        event = event_of(command, verdict)
         if event is not None:
             recipient = argument if command == "rcpt" else None
             self.note(session, event, recipient or b"")

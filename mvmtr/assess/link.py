@@ -9,21 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from typing import Protocol as Typed
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mvmtr.assess.client import PolicyClient, Unavailable
 from mvmtr.assess.hint import Hint, hint_of
 from mvmtr.assess.question import feedback_of, question_of
-from mvmtr.assess.service import Assessment
 from mvmtr.assess.settings import AssessSettings
 from mvmtr.assess.stores import StoreError, store_from_string
 from mvmtr.assess.wire import Attributes
 from mvmtr.values import SettingError
+
+if TYPE_CHECKING:
+    from mvmtr.assess.service import Assessment
 
 log = Logger()
 
@@ -163,6 +165,9 @@ class Link:
         self._is_local = description == "local"
         if not (self._is_local or description.startswith(("tcp:", "unix:"))):
             raise SettingError(f"--assess={description}: is none of {KINDS}")
+        if description.startswith("unix:") and not description.startswith("unix:path="):
+            # The folder may be another one by and by.
+            description = "unix:" + os.path.abspath(description[5:])
         self._description = description
         given = assignments or {}
         values = {name: AssessSettings.parse(name, text) for name, text in given.items()}
@@ -193,6 +198,7 @@ class Link:
     def _local(self, reactor: Any) -> Assessor:
         from mvmtr.assess.engine import Engine
         from mvmtr.assess.rulefiles import RuleFiles
+        from mvmtr.assess.service import Assessment
 
         store = self._store
         if self.is_dry and store.startswith("sqlite:") and not os.path.exists(store[7:]):
@@ -245,6 +251,7 @@ class Link:
         """Do something that nobody waits for but L{close}."""
         doing = Deferred.fromCoroutine(work)
         self._telling.add(doing)
+        doing.addErrback(lambda failure: failure.trap(CancelledError))
         doing.addErrback(lambda failure: log.failure("feedback failed", failure))
         doing.addCallback(lambda _none: self._telling.discard(doing))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import smtplib
 import time
 
 from twisted.internet import reactor
@@ -14,8 +15,8 @@ from mvmtr.assess.client import PolicyClient, Unavailable
 from mvmtr.assess.hint import DUNNO, hint_of
 from mvmtr.assess.wire import AttributeReader
 from mvmtr.test import postgrey
-from mvmtr.test.policy import PATIENCE, request
-from mvmtr.test.support import folder
+from mvmtr.test.policy import PATIENCE, PolicyTestCase, request
+from mvmtr.test.support import folder, free_port, twistd, wait_for_port
 
 
 class PostgreyTests(TestCase):
@@ -105,3 +106,49 @@ class PostgreyTests(TestCase):
         self.start()
         hint = await self.hint(mvmcas_version="1", mvmcas_relay="no", mvmcas_spf_domain="")
         self.assertEqual((hint.action, hint.parameters), ("defer_if_permit", {}))
+
+
+class ReceiverTests(PolicyTestCase):
+    """mvmtr as a client of postgrey."""
+
+    def setUp(self):
+        super().setUp()
+        self.home.chmod(0o755)
+        server = postgrey.start(self, self.home, "--delay=1")
+        self.port = free_port()
+        program = self.start_program(
+            twistd(
+                "-n",
+                "--pidfile=",
+                "mvmtr",
+                "--no-qmail",
+                f"--listen=tcp:{self.port}:interface=127.0.0.1",
+                f"--queue=maildir:{self.home}/Maildir",
+                "--set=smtp_server_rcpt_domains=ours.example",
+                f"--assess={server}",
+            )
+        )
+        wait_for_port(self.port, program, PATIENCE)
+
+    def client(self):
+        client = smtplib.SMTP("127.0.0.1", self.port, "c.example", timeout=PATIENCE)
+        self.addCleanup(client.close)
+        client.ehlo()
+        return client
+
+    def test_mail_is_put_off_and_has_a_header_field_when_it_is_taken(self):
+        client = self.client()
+        client.mail("s@client.example")
+        self.assertEqual(client.rcpt("r@elsewhere.example")[0], 553)
+        code, text = client.rcpt("r@ours.example")
+        self.assertEqual(code, 450)
+        self.assertIn(b"Greylisted", text)
+        end = time.monotonic() + PATIENCE
+        while client.rcpt("r@ours.example")[0] != 250:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.2)
+        client.data(b"Subject: hello\r\n\r\nhello\r\n")
+        (message,) = (self.home / "Maildir" / "new").iterdir()
+        header = message.read_bytes().partition(b"\n\n")[0]
+        self.assertRegex(header, rb"(?m)^X-Greylist: delayed \d+ seconds by postgrey-")
+        self.assertIn("Greylisted", self.log.read_text())

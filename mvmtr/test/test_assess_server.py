@@ -237,6 +237,17 @@ class ConnectionTests(ServerTestCase):
         server.resumeProducing()
         self.assertEqual((self.store.asked, transport.producerState), (2, "producing"))
 
+    def test_a_questioner_that_stops_to_read_gets_the_reply_at_hand_and_no_more(self):
+        self.store.waiting = []
+        server, transport = self.connect()
+        server.dataReceived(request() * 2)
+        server.pauseProducing()
+        self.store.waiting[0].callback(None)
+        self.assertEqual((self.store.asked, len(self.replies(transport))), (1, 1))
+        self.assertEqual(transport.producerState, "paused")
+        server.resumeProducing()
+        self.assertEqual(self.store.asked, 2)
+
     def test_a_silent_questioner_is_cut_off(self):
         server, transport = self.connect()
         self.clock.advance(IDLE_TIMEOUT - 1)

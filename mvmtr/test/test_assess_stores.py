@@ -7,18 +7,22 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from mvmtr.assess.records import Record
+from mvmtr.assess.records import Changes, Record, Records
 from mvmtr.assess.stores import IStore, StoreError, store_from_string
 from mvmtr.assess.stores.memory import SCANS_MAX, MemoryStore
 from mvmtr.assess.stores.sqlite import SqliteStore
 from mvmtr.test.assess_stores import Now, StoreTests, count_up, get, put, scan
 from mvmtr.test.support import environment, folder, in_thread
+
+PATIENCE = 60
+"""Seconds that a program may take at most."""
 
 PROGRAM = Path(__file__).parent / "assess_program.py"
 
@@ -147,6 +151,17 @@ class SqliteTests(BoundedStoreTests, TestCase):
         ]
         self.assertEqual(sorted([await one for one in counting]), list(range(1, 91)))
 
+    async def test_one_waits_until_another_has_written(self) -> None:
+        def step(found: Records) -> tuple[None, Changes]:
+            number = found["a"].values["n"] if "a" in found else 0
+            time.sleep(0.02)
+            return None, {"a": Record({"n": number + 1})}
+
+        stores = [self.store, await self.other(), await self.other()]
+        for one in [Deferred.fromCoroutine(store.transact(["a"], step)) for store in stores]:
+            await one
+        self.assertEqual((await get(self.store, "a"))["a"].values["n"], 3)
+
     async def test_room_of_what_is_forgotten_is_given_back(self) -> None:
         records = {f"key {n}": Record({"text": "x" * 500}, self.now.time + 9) for n in range(8000)}
         await put(self.store, records)
@@ -243,7 +258,7 @@ class CrashTests(TestCase):
 
     async def test_a_full_disk_spoils_nothing(self) -> None:
         process = self.run_program("20", "--limit", "300000")
-        text = await in_thread(process.communicate)
+        text = await in_thread(process.communicate, None, PATIENCE)
         words = [line.partition(" ")[0] for line in text[0].split("\n")[:-1]]
         self.assertEqual(process.returncode, 0, text)
         failed = words.index("failed")

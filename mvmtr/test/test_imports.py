@@ -13,12 +13,14 @@ from mvmtr.test.support import Recorder, control_folder, folder, twistd
 from mvmtr.test.test_stdio import SESSION, plain_environment
 
 HEAVY = (
+    "mvmtr.assess.engine",
     "mvmtr.checks.dns_lists",
     "mvmtr.hooks",
     "mvmtr.mfl",
     "mvmtr.protocol.certificates",
     "mvmtr.protocol.ucspi",
     "mvmtr.resolver",
+    "publicsuffixlist",
     "re2",
     "scramp",
     "twisted.names",
@@ -53,6 +55,11 @@ class ImportTests(SynchronousTestCase):
 
     def test_a_plain_session_loads_nothing_heavy(self):
         self.assert_light()
+
+    def test_who_asks_a_server_for_hints_needs_no_engine(self):
+        self.assert_light("--assess=tcp:127.0.0.1:1")
+        store = f"--assess-store=sqlite:{self.home}/mvmcas.db"
+        self.assertIn("mvmtr.assess.engine", self.loaded("--assess=local", store))
 
     def test_a_certificate_that_is_not_used_is_not_read(self):
         control_folder(self.home, {"servercert.pem": Authority(self.home).text("mx.example")})
