@@ -16,7 +16,7 @@ FILE = """\
 int $hook_rcpt( string recipient )
 {
     $log( "hint: " + $assess( "action" ) );
-    if ( $assess( "action" ) == "defer" )
+    if ( $assess( "action" ) =~ "^defer" )
         return $defer( 450, "4.7.1 " + $assess( "reason" ) );
     return 0;
 }
@@ -44,7 +44,7 @@ class AssessTests(TestCase):
         talk = self.talk(FILE, greylist="on")
         self.assertEqual(talk.send(b"HELO c", MAIL), [220, 250, 250])
         talk.receiver.dataReceived(RCPT + b"\r\n")
-        self.assertRegex(talk.said, rb"450 4\.7\.1 greylist: greylisted for 300 s")
+        self.assertRegex(talk.said, rb"450 4\.7\.1 greylist: greylisted for 300 s, not seen before")
 
     def test_a_question_that_a_hook_has_asked_is_not_asked_again(self):
         asked = []

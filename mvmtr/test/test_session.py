@@ -180,5 +180,5 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual((second.recipients, second.discarded), ([], []))
 
     def test_stages_come_in_the_order_of_a_session(self):
-        names = "connect helo auth mail rcpt data message"
+        names = "connect helo auth mail rcpt data message disconnect"
         self.assertEqual(" ".join(Stage), names)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -56,6 +57,11 @@ class TcpTransport(StringTransport):
 
     def loseWriteConnection(self):
         pass
+
+    def startTLS(self, context):
+        factory = TLSMemoryBIOFactory(context, False, None)
+        self.protocol = factory.protocol(factory, self.protocol, False)
+        self.protocol.makeConnection(StringTransport())
 
 
 class TlsTalk(Talk):
