@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from email.parser import BytesHeaderParser
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -143,7 +144,7 @@ def main() -> None:
     reading = []
     for _ in range(options.rounds):
         for name, rule in rules.items():
-            times[name].append(microseconds(lambda rule=rule: rule(message, host), options.runs))
+            times[name].append(microseconds(partial(rule, message, host), options.runs))
         reading.append(microseconds(lambda: read("bench.mfl", HOOK), 50))
     for name, found in times.items():
         print(f"{name:32} {median(found):8.1f} microseconds")

@@ -90,6 +90,6 @@ def printable(text: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """C{; did you mean NAME?} for a name that is almost a known one, otherwise nothing."""
-    by_lower = {each.lower(): each for each in known}
+    by_lower = {each.lower(): each for each in known if each != name}
     close = get_close_matches(name.lower()[:100], by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[close[0]]}?" if close else ""

@@ -81,6 +81,7 @@ class Lexer:
         self.lines = self.text.split("\n")
         self.problems: list[Problem] = []
         self.doubtful: Place | None = None
+        self._printable: dict[int, str] = {}
         self._long_string: Place | None = None
         self._name = name
         self._slashes = slashes
@@ -90,8 +91,12 @@ class Lexer:
 
     def problem(self, message: str, place: Place) -> Problem:
         """A problem, with its line."""
-        line = self.lines[place.line - 1] if 0 < place.line <= len(self.lines) else ""
-        return Problem(place, printable(message), printable(line))
+        # A line may be long, and have many problems.
+        line = self._printable.get(place.line)
+        if line is None:
+            line = self.lines[place.line - 1] if 0 < place.line <= len(self.lines) else ""
+            line = self._printable[place.line] = printable(line)
+        return Problem(place, printable(message), line)
 
     def tokens(self) -> Sequence[Token]:
         """All tokens, the last of which is C{Kind.END}."""
