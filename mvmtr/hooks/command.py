@@ -50,6 +50,12 @@ class Options(ExplainOptions):
         self["start-file"] = files[0]
         self["no-qmail"] = True
 
+    def postOptions(self) -> None:
+        """There is text, and no JSON."""
+        super().postOptions()
+        if self["json"]:
+            raise usage.UsageError("mfl prints no JSON")
+
 
 @implementer(ICheck)
 class Anybody:

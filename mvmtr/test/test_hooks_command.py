@@ -101,6 +101,11 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(run.returncode, 0, run.stdout)
         self.assertRegex(run.stdout, r"(?m)^  mfl +at message, rcpt$")
 
+    def test_json_is_told_to_be_impossible(self):
+        run = self.mvmtr("mfl", "try.mfl", "--ip=192.0.2.1", "--json")
+        self.assertEqual((run.returncode, run.stdout), (1, ""))
+        self.assertIn("no JSON", run.stderr)
+
     def test_the_wrong_number_of_files_is_an_error(self):
         self.assertIn("one startup file", self.mvmtr("mfl", "--ip=192.0.2.1").stderr)
         self.assertIn("one startup file", self.mvmtr("check", "--no-qmail", "a", "b").stderr)

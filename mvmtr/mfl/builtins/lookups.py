@@ -75,5 +75,5 @@ async def file_has(run: Run, file: bytes, line: bytes) -> int:
 
 @builtin("assess", Needs.SESSION)
 async def assess(run: Run, topic: bytes) -> bytes:
-    """What the assessment server says about a topic."""
+    """A part of what the assessment server says: action, code, text, reason, a parameter."""
     return run.made(await _answer(run, run.host.assess(topic)))
