@@ -34,7 +34,7 @@ class SessionHost:
 
     def __init__(self, session: Session, stage: Stage, lookups: Lookups) -> None:
         self._session = session
-        self._stage = stage
+        self.stage = stage
         self._lookups = lookups
         self._message: StoredMessage | None = None
 
@@ -88,7 +88,7 @@ class SessionHost:
     def message(self) -> StoredMessage | None:
         """The message, once it is whole."""
         transaction = self._session.transaction
-        if self._message is None and self._stage is Stage.MESSAGE and transaction is not None:
+        if self._message is None and self.stage is Stage.MESSAGE and transaction is not None:
             limit = self._session.settings.smtp_server_mfl_memory
             self._message = StoredMessage(transaction, limit)
         return self._message
