@@ -45,7 +45,7 @@ class SessionHost:
         assess: Assess | None = None,
     ) -> None:
         self._session = session
-        self._stage = stage
+        self.stage = stage
         self._argument = argument
         self._lookups = lookups
         self._assess = assess
@@ -101,7 +101,7 @@ class SessionHost:
     def message(self) -> StoredMessage | None:
         """The message, once it is whole."""
         transaction = self._session.transaction
-        if self._message is None and self._stage is Stage.MESSAGE and transaction is not None:
+        if self._message is None and self.stage is Stage.MESSAGE and transaction is not None:
             limit = self._session.settings.smtp_server_mfl_memory
             self._message = StoredMessage(transaction, limit)
         return self._message
@@ -168,7 +168,7 @@ class SessionHost:
         if self._assess is None:
             return b""
         name = topic.decode("utf-8", "replace")
-        found = await self._assess(self._session, self._stage, self._argument, name)
+        found = await self._assess(self._session, self.stage, self._argument, name)
         return found.encode("utf-8", "replace")
 
     def authentication(self, kind: str) -> bytes:

@@ -18,7 +18,7 @@ from mvmtr.hooks.lookups import Lookups
 from mvmtr.hooks.message import put_header
 from mvmtr.interfaces import ICheck
 from mvmtr.log import Record
-from mvmtr.mfl.errors import RunError
+from mvmtr.mfl.errors import Place, RunError
 from mvmtr.mfl.program import Limits, Outcome, read
 from mvmtr.mfl.sieve.result import Result
 from mvmtr.session import (
@@ -108,6 +108,13 @@ def _done(session: Session, host: SessionHost, outcome: Outcome) -> Verdict | No
     if transaction is None or isinstance(verdict, (Reject, Defer, Discard)):
         return verdict
     if outcome.result is not None:
+        discard = outcome.result.discarded
+        if discard is not None and host.stage is Stage.RCPT:
+            # The recipient is dropped, not those who were taken before.
+            verdict = Discard(reason=_line(discard.place))
+        elif discard is not None:
+            transaction.discarded += transaction.recipients
+            transaction.recipients, transaction.recipient_parameters = [], []
         _redirect(transaction, outcome.result)
     stored = host.message
     if stored is not None and outcome.message is not None:
@@ -118,10 +125,7 @@ def _done(session: Session, host: SessionHost, outcome: Outcome) -> Verdict | No
 
 
 def _redirect(transaction: Transaction, result: Result) -> None:
-    """Add to the recipients. Where the message is discarded as well, only those get it."""
-    if result.discarded:
-        transaction.discarded += transaction.recipients
-        transaction.recipients, transaction.recipient_parameters = [], []
+    """Add to the recipients those who do not get the message yet."""
     for recipient in result.redirects:
         if recipient not in transaction.recipients:
             transaction.recipients.append(recipient)
@@ -143,10 +147,14 @@ def _verdict_of(outcome: Outcome) -> Verdict | None:
     if said is None:
         return None
     kind = _KINDS[said.kind]
-    reason = f"{said.place.file}:{said.place.line}"
+    reason = _line(said.place)
     if not said.text:
         return kind(said.code, reason=reason)
     return kind(said.code, said.text.decode("utf-8", "replace"), reason)
+
+
+def _line(place: Place) -> str:
+    return f"{place.file}:{place.line}"
 
 
 def _failed(session: Session, error: RunError) -> Verdict:

@@ -149,7 +149,7 @@ class Conversation(Secured):
         @param greet: called in the place of L{greet}.
         """
         if self._described_yet:
-            self._journal.ended(self.quit)
+            self._session_over()
             self._described_yet = False
 
         def described(connection: Connection) -> None:
@@ -347,10 +347,13 @@ class Conversation(Secured):
     def ended(self) -> None:
         """Note what the session was, and let go of what is held."""
         if self._described_yet:
-            self.configuration.policy.decide(self.session, Stage.DISCONNECT)
-            self._journal.ended(self.quit)
+            self._session_over()
             self.forget_transaction()
         self._memory.hold(0)
+
+    def _session_over(self) -> None:
+        self.configuration.policy.decide(self.session, Stage.DISCONNECT)
+        self._journal.ended(self.quit)
 
     def step(self) -> bool:
         """One command, or one piece of a message."""

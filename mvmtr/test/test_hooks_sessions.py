@@ -147,6 +147,14 @@ class EnvelopeTests(SessionCase):
         text = 'redirect "new@mvmtr.example"; discard;'
         self.assertEqual(self.recipients(text, b"a", b"b"), [(b"new@mvmtr.example",)])
 
+    def test_a_recipient_that_is_discarded_is_replaced_and_the_others_stay(self):
+        text = (
+            "int $hook_rcpt(string r)"
+            ' { if ($local(r) == "b") { redirect "new@mvmtr.example"; discard; } return 0; }'
+        )
+        kept = (b"a@mvmtr.example", b"new@mvmtr.example", b"c@mvmtr.example")
+        self.assertEqual(self.recipients(text, b"a", b"b", b"c"), [kept])
+
     def test_a_keep_outweighs_a_discard(self):
         text = 'redirect "new@mvmtr.example"; discard; keep;'
         kept = (b"a@mvmtr.example", b"new@mvmtr.example")

@@ -102,9 +102,11 @@ class Result:
         return self.implicit_keep or any(action.name == "keep" for action in self.actions)
 
     @property
-    def discarded(self) -> bool:
-        """Whether a C{discard} keeps the message from those whom it was sent to."""
-        return not self.kept and self._count("discard") > 0
+    def discarded(self) -> Action | None:
+        """The C{discard} that keeps the message from those whom it was sent to."""
+        if self.kept:
+            return None
+        return next((action for action in self.actions if action.name == "discard"), None)
 
     def verdict(self) -> Verdict | None:
         """
@@ -114,9 +116,9 @@ class Result:
         rejected = self.rejected
         if rejected is not None:
             return Verdict("reject", 550, _reply(rejected.text), rejected.place)
-        if not self.discarded or self._count("redirect"):
+        discard = self.discarded
+        if discard is None or self._count("redirect"):
             return None
-        discard = next(action for action in self.actions if action.name == "discard")
         return Verdict("discard", 250, b"", discard.place)
 
 
