@@ -24,7 +24,7 @@ def pattern(text: bytes) -> Any:
 
     @raise ValueError: when it is none.
     """
-    import re2  # type: ignore[import-untyped]
+    import re2
 
     if len(text) > PATTERN_MAX:
         raise ValueError(f"a regular expression of more than {PATTERN_MAX} bytes")

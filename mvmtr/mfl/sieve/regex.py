@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import re2  # type: ignore[import-untyped]
+    import re2
 
 _MEMORY = 1 << 20
 """How many bytes one compiled pattern may take."""
