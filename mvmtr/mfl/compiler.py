@@ -39,12 +39,8 @@ class Code:
     file: str
 
 
-@dataclass
-class _Loop:
-    """How to leave what encloses a statement, and how to begin its next turn."""
-
-    is_switch: bool
-    again: Callable[[], list[ast.stmt]]
+_Again = Callable[[], list[ast.stmt]]
+"""How to begin the next turn of the loop that encloses a statement; a switch passes it on."""
 
 
 class Compiler(SieveCompiler):
@@ -56,7 +52,7 @@ class Compiler(SieveCompiler):
     def __init__(self, facts: Facts, control: Callable[[str, Any, Place], None]) -> None:
         super().__init__(facts)
         self.constants.update(_OPERATIONS, Stop=Stop, control=control)
-        self._loops: list[_Loop] = []
+        self._loops: list[_Again] = []
 
     def compile(self, *more: FunctionInfo) -> Code:
         """
@@ -154,11 +150,11 @@ class Compiler(SieveCompiler):
             no = [self.when(self.test(test), yes, no)]
         return no
 
-    def _body(self, node: tree.Statement, again: Callable[[], list[ast.stmt]]) -> list[ast.stmt]:
+    def _body(self, node: tree.Statement, again: _Again) -> list[ast.stmt]:
         """The body of a loop, C{again} being what C{continue} does."""
         self.at(node.place)
         counted = self.count(node)
-        self._loops.append(_Loop(False, again))
+        self._loops.append(again)
         made = self.statement(node)
         self._loops.pop()
         return counted + made
@@ -205,7 +201,7 @@ class Compiler(SieveCompiler):
         made = [self.set(chosen, self._chosen(node))]
         for case in node.cases:
             made += self._cleared(case)
-        self._loops.append(_Loop(True, again))
+        self._loops.append(again)
         body: list[ast.stmt] = []
         for number, case in enumerate(node.cases):
             statements = [each for inner in case.statements for each in self.statement(inner)]
@@ -217,7 +213,7 @@ class Compiler(SieveCompiler):
             made.insert(0, self.set(goes_on, self.value(False)))
         made.append(self.loop(self.value(True), [*body, self.make(ast.Break)]))
         if again_used:
-            made.append(self.when(self.name(goes_on), self._loops[-1].again()))
+            made.append(self.when(self.name(goes_on), self._loops[-1]()))
         return made
 
     def _chosen(self, node: tree.Switch) -> ast.expr:
@@ -244,7 +240,7 @@ class Compiler(SieveCompiler):
         return [self.make(ast.Break)]
 
     def _do_continue(self, node: tree.Continue) -> list[ast.stmt]:
-        return self._loops[-1].again()
+        return self._loops[-1]()
 
     def _do_return(self, node: tree.Return) -> list[ast.stmt]:
         zero = self.value(ZERO[self.info.result])
