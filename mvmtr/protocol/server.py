@@ -133,7 +133,6 @@ class ReceiverFactory(ServerFactory):
         receiver.factory = self
         self.sessions.add(receiver)
         self._places[receiver] = address
-        self.load.places.take(address, settings)
         receiver.finished.addCallback(lambda _none: self._finished(receiver))
         return receiver
 
@@ -154,9 +153,11 @@ class ReceiverFactory(ServerFactory):
     def _objection(self, address: bytes | None, settings: Settings) -> Verdict | None:
         if self._settings is None:
             return None
-        objection = self.load.places.objection(address, settings)
-        if objection is None and room(self._descriptors) < SPARE:
+        objection: Verdict | None = None
+        if room(self._descriptors) < SPARE:
             objection = TOO_MANY.because(f"{self._descriptors} descriptors are the limit")
+        else:
+            objection = self.load.places.enter(address, settings)
         return None if objection is None else objection.by("connections")
 
     def _turn_away(self, objection: Verdict) -> Protocol:
@@ -170,7 +171,9 @@ class ReceiverFactory(ServerFactory):
 
     def _finished(self, receiver: Receiver) -> None:
         self.sessions.discard(receiver)
-        self.load.places.give_back(self._places.pop(receiver))
+        address = self._places.pop(receiver)
+        if self._settings is not None:
+            self.load.places.give_back(address)
 
     def prepare(self) -> None:
         """Get ready for as many connections as the settings say, as far as the system allows."""
