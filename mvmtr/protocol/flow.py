@@ -101,7 +101,7 @@ class Flow(ESMTP):
         raise NotImplementedError
 
     def may_stop(self) -> bool:
-        """Whether the client is in the middle of nothing that it may finish when the server stops."""
+        """Whether there is nothing that the client may finish before the server stops."""
         raise NotImplementedError
 
     def stopped(self) -> None:
