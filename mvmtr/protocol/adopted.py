@@ -15,7 +15,12 @@ ACCEPTS = 1
 
 
 class _Modest:
-    """A port that leaves something to other processes. Twisted would count upwards."""
+    """
+    A port that leaves something to other processes: connections, where Twisted would take more
+    from turn to turn, and the socket, which is not shut down.
+    """
+
+    _shouldShutdown = False
 
     @property
     def numberAccepts(self) -> int:
