@@ -60,8 +60,7 @@ class OptionTests(SynchronousTestCase):
         ):
             done = subprocess.run(
                 twistd("-n", "--pidfile=", "mvmtr", "--no-qmail", "--queue=discard:", *options),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 env=environment(),
                 cwd=folder(self),
                 timeout=PATIENCE,
