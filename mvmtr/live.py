@@ -48,25 +48,28 @@ class LiveConfiguration:
         self._stamp = stamp
         self._settled = is_settled(stamp, began, SETTLED)
 
-    def refresh(self, force: bool = False) -> None:
+    def refresh(self, force: bool = False) -> bool:
         """
         Read again what was edited.
 
         @param force: read whether or not anything was edited, and believe it when
             rcpthosts is gone.
+        @return: C{False} when it could not be read.
         """
         began = time.time()
         stamp = stamp_of((*self.assembly.paths, *self._broken))
         edited = force or stamp != self._stamp
         if not edited and self._settled:
-            return
+            return not self._broken
         queue = self.assembly.configuration.queue
+        is_good = True
         try:
             assembly = Assembly(self._sources, self._reactor, queue)
             assembly.verify()
             if assembly.open_relay and not (self.assembly.open_relay or force):
                 raise ConfigurationError("rcpthosts is gone, which would open the relay")
         except ConfigurationError as error:
+            is_good = False
             self._broken = error.paths
             *others, last = (problem.partition("\n")[0] for problem in error.problems)
             self._complain(*others, f"{last}; the last good configuration stays in force")
@@ -79,6 +82,7 @@ class LiveConfiguration:
         if self._broken or edited:
             stamp = stamp_of((*self.assembly.paths, *self._broken))
         self._note(stamp, began)
+        return is_good
 
     def _complain(self, *complaints: str) -> None:
         """Log what is wrong, once for as long as it stays so."""

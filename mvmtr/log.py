@@ -131,6 +131,7 @@ def _is_the_client(file: IO[str]) -> bool:
 
 
 _twistd: Mapping[str, Any] = {}
+_file: Any = None
 
 
 def use_twistd(options: Mapping[str, Any]) -> None:
@@ -148,7 +149,18 @@ def twistd_observer() -> ILogObserver:
     from twisted.logger import LegacyLogObserverWrapper
     from twisted.scripts._twistd_unix import UnixAppLogger
 
+    global _file
     observer = UnixAppLogger(_twistd)._getLogObserver()
+    if isinstance(observer, FileLogObserver) and observer._outFile is not sys.stdout:
+        _file = observer._outFile
     if not ILogObserver.providedBy(observer):
         observer = LegacyLogObserverWrapper(observer)
     return FilteringLogObserver(observer, [_is_no_question, _is_no_plugin_cache])
+
+
+def file() -> Any:
+    """
+    The file that L{twistd_observer} writes to, and that only one process can write to, since
+    twistd begins a new one when it gets long; C{None} where the log goes somewhere else.
+    """
+    return _file

@@ -30,6 +30,8 @@ class ConfigurationOptions(usage.Options):
     What the server is to do, and where its configuration comes from.
 
     @ivar missing_control_dir: the default control folder, when it was not found.
+    @ivar given: the options as they were given.
+    @ivar workers: how many processes serve the ports.
     """
 
     optFlags = [
@@ -60,6 +62,7 @@ class ConfigurationOptions(usage.Options):
         ["bodycache", "b", None, "Bytes of a message that are held in memory."],
         ["max-connections", None, None, "Sessions at a time. [default: 40]"],
         ["max-per-address", None, None, "The same for one client. [default: half of that]"],
+        ["workers", None, None, "Processes that serve the ports: a number, or auto. [default: 1]"],
     ]
 
     def __init__(self) -> None:
@@ -71,6 +74,8 @@ class ConfigurationOptions(usage.Options):
         self["assess-set"] = {}
         self.link: Any = None
         self.arguments: Sequence[str] = ()
+        self.given: Sequence[str] = ()
+        self.workers = 1
         self.missing_control_dir: str | None = None
 
     def opt_listen(self, description: str) -> None:
@@ -125,6 +130,7 @@ class ConfigurationOptions(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """See L{usage.Options}; errors are one line and exit status 1."""
+        self.given = sys.argv[1:] if options is None else options
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -147,12 +153,24 @@ class ConfigurationOptions(usage.Options):
                 self["set"][control] = self[option]
         if self["remote-host"] not in ("off", "ptr", "paranoid"):
             raise usage.UsageError("--remote-host is off, ptr or paranoid")
-        self._link()
         if self["stdio"]:
             self._check_stdio()
+        if self["workers"] is not None:
+            self._count_workers(self["workers"])
+        self._link()
         for option in ("tcp-rules", "start-file"):
             if self[option] is not None:
                 self[option] = os.path.abspath(self[option])
+
+    def _count_workers(self, text: str) -> None:
+        from mvmtr.workers import check_twistd, number_of
+
+        try:
+            self.workers = number_of(text)
+            if self.workers > 1 and self.parent is not None:
+                check_twistd(self.parent)
+        except ValueError as error:
+            raise usage.UsageError(f"--workers: {error}") from None
 
     def _find_controls(self) -> None:
         if self["no-qmail"]:
@@ -178,6 +196,8 @@ class ConfigurationOptions(usage.Options):
         store = self["assess-store"] or STORE
         if local and self["stdio"] and store == "memory:":
             raise usage.UsageError("--stdio: memory: would not last from one session to the next")
+        if local and self.workers > 1 and store == "memory:":
+            raise usage.UsageError("--workers: memory: would be another one for each worker")
         try:
             self.link = Link(self["assess"], store, self["assess-set"], self["control-dir"])
         except SettingError as error:
@@ -185,7 +205,7 @@ class ConfigurationOptions(usage.Options):
 
     def _check_stdio(self) -> None:
         """What only a listening server can do is done by tcpserver otherwise."""
-        for option in ("listen", "tcp-rules", "max-connections", "max-per-address"):
+        for option in ("listen", "tcp-rules", "max-connections", "max-per-address", "workers"):
             if self[option]:
                 raise usage.UsageError(f"--stdio and --{option} exclude each other")
         if self["remote-host"] != "off":

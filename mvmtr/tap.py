@@ -6,7 +6,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from mvmtr import worker
 from mvmtr.assemble import Assembly, ConfigurationError, Sources, inherited
 from mvmtr.auth.portal import portal_for
 from mvmtr.compat.tcpserver import connection_from_environment, forget_client
@@ -57,6 +58,9 @@ class Options(ConfigurationOptions):
 
     synopsis = "[options] [arguments of qmail-smtpd, which are skipped]"
 
+    logger: str | None = None
+    """Where twistd's log goes, if twistd was told."""
+
     def getUsage(self, width: int | None = None) -> str:
         """The help text, with an example for each use."""
         return super().getUsage(width) + EXAMPLES
@@ -73,7 +77,9 @@ class Options(ConfigurationOptions):
             # The current folder may be one that its user can't even enter.
             twistd.update({"nodaemon": True, "pidfile": None, "logfile": None, "rundir": "/"})
             twistd["logger"] = "mvmtr.log.stderr_observer"
-        elif twistd["logger"] is None:
+            return
+        self.logger = twistd["logger"]
+        if self.logger is None:
             use_twistd(twistd)
             twistd["logger"] = "mvmtr.log.twistd_observer"
 
@@ -106,7 +112,35 @@ def makeService(options: Options) -> IService:
         listener.bind()
     except (CannotListen, SettingError) as error:
         sys.exit(f"mvmtr: {error}")
+    if worker.current is not None:
+        return _linked(options, worker.current.service(listener, reactor), reactor)
+    if options.workers > 1:
+        return _workers(options, live, listener, reactor)
     return _linked(options, listener, reactor)
+
+
+def _workers(
+    options: Options, live: LiveConfiguration, listener: Listener, reactor: Any
+) -> IService:
+    """The service of a process whose ports are served by others."""
+    from mvmtr.workers import Workers, twistd_arguments
+
+    arguments = twistd_arguments(options.parent or {}, options.logger)
+    return Workers(
+        reactor,
+        listener,
+        options.workers,
+        [*arguments, "mvmtr", *options.given],
+        lambda: live.assembly.configuration.settings.smtp_server_stop_timeout,
+        lambda: live.refresh(force=True),
+        lambda: _end_with(1),
+    )
+
+
+def _end_with(status: int) -> None:
+    """Let the process end with a status; twistd itself knows no other one than 0."""
+    if status:
+        atexit.register(os._exit, status)
 
 
 def _another_user(options: Options) -> bool:
@@ -158,11 +192,6 @@ def _stdio_service(options: Options, assembly: Assembly, reactor: Any) -> IServi
             return replace(connection, remote_ip=raw.remote_ip, local_ip=raw.local_ip)
         return connection
 
-    def ended(status: int) -> None:
-        if status:
-            # twistd itself knows no other status than 0.
-            atexit.register(os._exit, status)
-
     factory = ReceiverFactory(assembly.for_connection, portal_for(options["auth"]), describe)
     settings = assembly.configuration.settings
     context = None
@@ -178,7 +207,7 @@ def _stdio_service(options: Options, assembly: Assembly, reactor: Any) -> IServi
         from mvmtr.protocol.ucspi import Parent
 
         parent = Parent(os.environb, reactor)
-    return StdioService(reactor, door, ended, settings.smtp_server_stop_timeout, parent)
+    return StdioService(reactor, door, _end_with, settings.smtp_server_stop_timeout, parent)
 
 
 def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listener:
@@ -213,6 +242,10 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
         return Door(factory, settings, Newest(certificates) if secure else None)
 
     factory = ReceiverFactory(live.for_connection, portal_for(options["auth"]), describe, settings)
+    inherited_ports: Sequence[int] = ()
+    if worker.current is not None:
+        factory.load = worker.current.load()
+        inherited_ports = worker.current.descriptors
     return Listener(
         reactor,
         options["listen"] or ["tcp:587" if options["submission"] else "tcp:25"],
@@ -220,6 +253,7 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
         live.assembly.configuration.settings.smtp_server_stop_timeout,
         reload=lambda: live.refresh(force=True),
         door=door,
+        inherited=inherited_ports,
     )
 
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 
 class Counts(Protocol):
@@ -17,30 +17,54 @@ class Counts(Protocol):
         """Count it once more."""
 
 
+class Pending(Protocol):
+    """What knows how much is held of a key now."""
+
+    def number(self, key: bytes) -> int:
+        """How much is held of it."""
+
+    def add(self, key: bytes, number: int) -> None:
+        """So much more is held of it."""
+
+
 class Failures:
     """
     Counts failures, and tries whose outcome is not known yet, so that many tries at once
     are no more than the limit.
 
     @param counts: remembers the failures.
+    @param pending: knows the tries.
+    @param together: what is done within it is not mixed up with what other processes do.
     """
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(
+        self, counts: Counts, pending: Pending, together: AbstractContextManager[Any]
+    ) -> None:
         self._counts = counts
-        self._pending: Counter[bytes] = Counter()
+        self._pending = pending
+        self._together = together
 
     def full(self, who: bytes, limit: int, period: float) -> bool:
         """Whether there may be no further try; a limit of 0 is none."""
-        return bool(limit) and self._counts.number(who, period) + self._pending[who] >= limit
+        with self._together:
+            tries = self._counts.number(who, period) + self._pending.number(who)
+            return bool(limit) and tries >= limit
 
-    def begin(self, who: bytes) -> None:
-        """A try begins; C{end} must follow."""
-        self._pending[who] += 1
+    def begin(self, who: bytes, limit: int, period: float) -> bool:
+        """
+        A try begins, unless there may be none; C{end} must follow.
+
+        @return: whether it does.
+        """
+        with self._together:
+            if self.full(who, limit, period):
+                return False
+            self._pending.add(who, 1)
+            return True
 
     def end(self, who: bytes, failed: bool, period: float) -> None:
         """The outcome of a try."""
-        self._pending[who] -= 1
-        if not self._pending[who]:
-            del self._pending[who]
-        if failed:
-            self._counts.count(who, period)
+        with self._together:
+            self._pending.add(who, -1)
+            if failed:
+                self._counts.count(who, period)

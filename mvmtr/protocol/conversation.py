@@ -340,6 +340,10 @@ class Conversation(Secured):
         """The reason is in the log."""
         self.write(reply.reply_of(reply.BROKEN))
 
+    def may_stop(self) -> bool:
+        """A transaction may be finished."""
+        return not self._described_yet or self.session.transaction is None
+
     def stopped(self) -> None:
         """The server goes down."""
         self.write(reply.reply_of(reply.SHUTTING_DOWN))

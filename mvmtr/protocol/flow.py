@@ -46,7 +46,8 @@ LINGER = 0.5
 class Flow(ESMTP):
     """
     What moves bytes and replies; a subclass says what they mean, in C{begin}, C{step},
-    C{patience}, C{holds}, C{timed_out}, C{broken}, C{stopped} and C{ended}.
+    C{patience}, C{holds}, C{timed_out}, C{broken}, C{may_stop}, C{stopped} and
+    C{ended}.
 
     @ivar input: what the client has sent; the subclass sets its limit in C{begin}.
     @ivar finished: fires when the connection is gone and no work is left.
@@ -97,6 +98,10 @@ class Flow(ESMTP):
 
     def broken(self) -> None:
         """A step failed by an error of this program."""
+        raise NotImplementedError
+
+    def may_stop(self) -> bool:
+        """Whether there is nothing that the client may finish before the server stops."""
         raise NotImplementedError
 
     def stopped(self) -> None:
@@ -211,7 +216,7 @@ class Flow(ESMTP):
             self.close()
 
     def stop(self) -> None:
-        """End the session, once what it is working on is done."""
+        """End the session, once what it is in the middle of is done."""
         self._stopping = True
         self._work()
 
@@ -234,8 +239,8 @@ class Flow(ESMTP):
         try:
             if first is not None:
                 first()
-            while not (self._waiting or self._closing or self._congested or self._stopping):
-                if not self.step():
+            while not (self._waiting or self._closing or self._congested):
+                if (self._stopping and self.may_stop()) or not self.step():
                     break
         except Exception:
             log.failure("a session broke")
@@ -248,7 +253,7 @@ class Flow(ESMTP):
 
     def _rest(self) -> None:
         """All that could be done is done."""
-        if self._stopping:
+        if self._stopping and self.may_stop():
             self.stopped()
             self.close()
         elif self._end_of_input and not self._congested:

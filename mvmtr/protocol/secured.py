@@ -67,7 +67,7 @@ class Secured(Flow):
 
     # What a subclass uses
 
-    def start_tls(self, creator: Any, go_ahead: bytes) -> None:
+    def start_tls(self, creator: Any, go_ahead: bytes) -> bool:
         """
         Expect a handshake. What was written before goes out in clear.
 
@@ -76,17 +76,20 @@ class Secured(Flow):
             C{ucspi} do it.
         @param go_ahead: the reply that asks the client to begin. A client that did not wait
             for it does not get it.
+        @return: C{False}, and nothing is done, when there are too many handshakes at a time.
         """
         if self.input:
             self.spoke_in_clear()
-            return
+            return True
+        if not self._expect_handshake():
+            return False
         self.write(go_ahead)
         self._creator = creator
-        self._expect_handshake()
         if creator is None:
             assert self.ucspi is not None
             self._flush()
             self.ucspi.take_over(self)
+        return True
 
     def continue_on(self, transport: Any, encryption: Encryption) -> None:
         """A handshake was done elsewhere; what is read and written now is encrypted there."""
@@ -94,15 +97,17 @@ class Secured(Flow):
         transport.registerProducer(self, True)
         self._encrypted(encryption)
 
-    def _expect_handshake(self) -> None:
-        self._shaking_hands = True
-        self.load.handshakes += 1
-        self.setTimeout(self.handshake_timeout)
+    def _expect_handshake(self) -> bool:
+        """Begin to wait for it, unless there are too many."""
+        if self.load.begin_handshake(self.handshakes_max):
+            self._shaking_hands = True
+            self.setTimeout(self.handshake_timeout)
+        return self._shaking_hands
 
     def _handshake_over(self) -> None:
         if self._shaking_hands:
             self._shaking_hands = False
-            self.load.handshakes -= 1
+            self.load.end_handshake()
 
     def _give_up(self, reason: str = "") -> None:
         """
@@ -124,10 +129,8 @@ class Secured(Flow):
         if not _is_encrypted(self.transport):
             self._begun = True
             super().connectionMade()
-        elif self.load.handshakes >= self.handshakes_max:
+        elif not self._expect_handshake():
             self._give_up("there are too many handshakes at a time")
-        else:
-            self._expect_handshake()
 
     def dataReceived(self, data: bytes) -> None:
         """See L{IProtocol}."""

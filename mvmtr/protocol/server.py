@@ -133,7 +133,6 @@ class ReceiverFactory(ServerFactory):
         receiver.factory = self
         self.sessions.add(receiver)
         self._places[receiver] = address
-        self.load.places.take(address, settings)
         receiver.finished.addCallback(lambda _none: self._finished(receiver))
         return receiver
 
@@ -154,9 +153,11 @@ class ReceiverFactory(ServerFactory):
     def _objection(self, address: bytes | None, settings: Settings) -> Verdict | None:
         if self._settings is None:
             return None
-        objection = self.load.places.objection(address, settings)
-        if objection is None and room(self._descriptors) < SPARE:
+        objection: Verdict | None = None
+        if room(self._descriptors) < SPARE:
             objection = TOO_MANY.because(f"{self._descriptors} descriptors are the limit")
+        else:
+            objection = self.load.places.enter(address, settings)
         return None if objection is None else objection.by("connections")
 
     def _turn_away(self, objection: Verdict) -> Protocol:
@@ -170,7 +171,9 @@ class ReceiverFactory(ServerFactory):
 
     def _finished(self, receiver: Receiver) -> None:
         self.sessions.discard(receiver)
-        self.load.places.give_back(self._places.pop(receiver))
+        address = self._places.pop(receiver)
+        if self._settings is not None:
+            self.load.places.give_back(address)
 
     def prepare(self) -> None:
         """Get ready for as many connections as the settings say, as far as the system allows."""
@@ -227,6 +230,8 @@ class Listener(Service):
     @param reload: called at SIGHUP.
     @param door: gives what stands before the sessions of a port, given whether TLS is to
         be there from the first byte.
+    @param inherited: descriptors of the ports, one for each endpoint, when another process has
+        opened them.
     """
 
     def __init__(
@@ -235,11 +240,13 @@ class Listener(Service):
         endpoints: Sequence[str],
         factory: ReceiverFactory,
         stop_timeout: int,
-        reload: Callable[[], None] | None = None,
+        reload: Callable[[], Any] | None = None,
         door: Callable[[bool], Any] | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
+        self._inherited = inherited
         self._door = door
-        self._reload = reload
+        self.reload = reload
         self._former_handler: Any = None
         self.ports: list[IListeningPort] = []
         self._reactor = reactor
@@ -253,9 +260,9 @@ class Listener(Service):
 
         @raise CannotListen: when one of them can't be opened.
         """
-        for description in self._endpoints:
+        for number, description in enumerate(self._endpoints):
             try:
-                endpoint, secure = endpoint_of(self._reactor, description)
+                endpoint, secure = endpoint_of(self._opener(number), description)
                 opening = endpoint.listen(self._behind(secure))
             except Exception as error:
                 raise CannotListen(f"cannot listen on {description!r}: {error}") from error
@@ -266,8 +273,17 @@ class Listener(Service):
             if isinstance(result[0], Failure):
                 raise CannotListen(f"cannot listen on {description!r}: {_why(result[0])}")
             self.ports.append(result[0])
-            log.info("listening on {description}", description=description)
+            if not self._inherited:
+                log.info("listening on {description}", description=description)
         self._factory.prepare()
+
+    def _opener(self, number: int) -> Any:
+        """The reactor that an endpoint is to use."""
+        if not self._inherited:
+            return self._reactor
+        from mvmtr.protocol.adopted import Adopting
+
+        return Adopting(self._reactor, self._inherited[number])
 
     def _behind(self, secure: bool | None) -> Any:
         if self._door is None or secure is None:
@@ -283,11 +299,11 @@ class Listener(Service):
         """See L{Service}."""
         super().startService()
         self.privilegedStartService()
-        if self._reload is not None:
+        if self.reload is not None:
             self._former_handler = signal.signal(signal.SIGHUP, self._hang_up)
 
     def _hang_up(self, _number: int, _frame: Any) -> None:
-        self._reactor.callFromThread(self._reload)
+        self._reactor.callFromThread(self.reload)
 
     def stopService(self) -> Deferred[Any]:
         """Close the ports, and wait for the sessions for as long as the setting says."""

@@ -10,7 +10,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
 
 from mvmtr.auth.sasl import PlainCredentials
-from mvmtr.protocol.load import Load
+from mvmtr.protocol.load import Counts, Load
 from mvmtr.test.auth_support import USER, AuthTalk, password_file, plain
 from mvmtr.test.support import CLIENT, folder
 from mvmtr.test.test_auth import NO, YES
@@ -88,7 +88,7 @@ class LimitTests(_AuthTests):
     def from_all_sessions(self, talk, **_unused):
         """The clock of the server, in which failures are counted."""
         clock = Clock()
-        talk.factory.load = Load(clock.seconds)
+        talk.factory.load = Load(Counts(clock.seconds))
         talk.connect()
         return clock
 

@@ -138,6 +138,9 @@ class ExampleTests(SynchronousTestCase):
     def test_the_examples_of_mfl_hold(self):
         self.hold("mfl")
 
+    def test_the_examples_of_workers_hold(self):
+        self.hold("workers")
+
     def test_the_examples_of_mfl_reference_hold(self):
         self.hold("mfl-reference")
 

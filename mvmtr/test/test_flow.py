@@ -195,14 +195,30 @@ class StopTests(SynchronousTestCase):
         talk.receiver.stop()
         self.assertEqual((talk.codes, talk.closed), ([421], True))
 
-    def test_a_message_that_is_not_complete_is_dropped(self):
+    def test_a_message_that_is_not_complete_may_be_finished(self):
         queue = Takes()
         talk = talk_with(queue=queue)
         talk.send(*HALF_A_MESSAGE)
         talk.receiver.stop()
-        self.assertEqual((talk.codes, talk.closed), ([421], True))
-        self.assertEqual(talk.feed(b"\r\n.\r\n"), [])
-        self.assertEqual(queue.messages, [])
+        self.assertEqual((talk.codes, talk.closed), ([], False))
+        self.assertEqual(talk.feed(b"\r\n.\r\n" + MAIL + b"\r\n"), [250, 421])
+        self.assertTrue(talk.closed)
+        self.assertEqual(len(queue.messages), 1)
+
+    def test_a_transaction_may_be_finished_but_no_other_one_is_begun(self):
+        talk = talk_with()
+        talk.send(MAIL)
+        talk.receiver.stop()
+        self.assertEqual((talk.codes, talk.closed), ([], False))
+        self.assertEqual(talk.send(RCPT, b"RSET", MAIL), [250, 250, 421])
+        self.assertTrue(talk.closed)
+
+    def test_a_transaction_that_a_silent_client_does_not_finish_ends_as_always(self):
+        talk = talk_with()
+        talk.send(MAIL)
+        talk.receiver.stop()
+        talk.clock.advance(1200)
+        self.assertEqual((talk.codes, talk.closed), ([451], True))
 
     def test_a_message_that_the_queue_has_is_answered_first(self):
         answer = Deferred()

@@ -184,7 +184,12 @@ class Game:
         elif how == "stop":
             self.talk.receiver.stop()
         self.settle()
-        if how == "silence":
+        is_silent = how == "silence"
+        if how == "stop" and not self.closed:
+            # It waits for the rest of a transaction, which does not come.
+            assert self.talk.receiver.session.transaction is not None
+            is_silent = True
+        if is_silent:
             self.talk.clock.advance(SETTINGS.smtp_server_timeout)
 
     def lose(self) -> None:
@@ -239,7 +244,9 @@ class FuzzTests(SynchronousTestCase):
             self.assertEqual(game.codes, [*expected.codes, 451])
         else:
             *codes, last = game.codes
-            self.assertEqual((codes, last), (expected.codes[: len(codes)], 421))
+            self.assertIn(last, (421, 451))
+            wanted = expected.codes if last == 451 else expected.codes[: len(codes)]
+            self.assertEqual(codes, wanted)
 
 
 def _played(sent: Any) -> Any:

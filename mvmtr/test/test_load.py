@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mvmtr.protocol.load import Load, Memory, Places, Tally, network_of
+from mvmtr.protocol.load import Counts, Load, Memory, Places, Tally, network_of
 from mvmtr.settings import Settings
 
 _steps = st.lists(st.tuples(st.sampled_from((b"a", b"b", b"c", b"d")), st.integers(0, 4)))
@@ -100,16 +100,15 @@ class PlacesTests(SynchronousTestCase):
 
     def setUp(self):
         self.clock = Clock()
-        self.places = Places(self.clock.seconds)
+        self.places = Places(Counts(self.clock.seconds))
 
     def come(self, address, times=1, **values):
         """Connect so often; the reason why it did not go on."""
         for _ in range(times):
-            objection = self.places.objection(address, with_(**values))
+            objection = self.places.enter(address, with_(**values))
             if objection is not None:
                 self.assertEqual(objection.code, 421)
                 return objection.reason
-            self.places.take(address, with_(**values))
         return None
 
     def test_there_are_so_many_places(self):
@@ -126,10 +125,9 @@ class PlacesTests(SynchronousTestCase):
 
     def test_unless_stated_this_machine_has_all_of_them(self):
         for address in (b"127.0.0.1", b"::1", None):
-            places = Places()
+            places = Places(Counts())
             for _ in range(10):
-                self.assertIsNone(places.objection(address, with_()))
-                places.take(address, with_())
+                self.assertIsNone(places.enter(address, with_()))
 
     def test_a_stated_limit_holds_for_this_machine_as_well(self):
         for address in (b"127.0.0.1", b"::1", None):
@@ -193,15 +191,15 @@ class PlacesTests(SynchronousTestCase):
     def test_a_connection_can_become_that_of_another_client(self):
         limits = with_(smtp_server_connections_per_address=1, smtp_server_rate_per_address=2)
         for address in (b"192.0.2.1", b"192.0.2.2"):
-            self.places.take(address, limits)
+            self.assertIsNone(self.places.enter(address, limits))
         reason = "the limit for one client is 1 at a time"
         refusal = self.places.move(b"192.0.2.1", b"192.0.2.2", limits)
         self.assertEqual(refusal.reason, reason)
-        self.assertEqual(self.places.objection(b"192.0.2.1", limits).reason, reason)
+        self.assertEqual(self.places.enter(b"192.0.2.1", limits).reason, reason)
         self.assertIsNone(self.places.move(b"192.0.2.1", b"192.0.2.3", limits))
-        self.assertEqual(self.places.objection(b"192.0.2.3", limits).reason, reason)
-        self.assertIsNone(self.places.objection(b"192.0.2.1", limits))
+        self.assertEqual(self.places.enter(b"192.0.2.3", limits).reason, reason)
         self.assertEqual(self.places.taken, 2)
+        self.assertIsNone(self.places.enter(b"192.0.2.1", limits))
 
     def test_nothing_is_left_of_those_that_have_gone(self):
         addresses = [b"192.0.2.%d" % last for last in range(5)]

@@ -102,11 +102,19 @@ def _objection(receiver: Receiver, name: bytes, initial: bytes) -> Verdict | Non
 
 def _too_many(receiver: Receiver) -> Verdict | None:
     """A refusal for those who have failed too often lately."""
-    settings = receiver.session.settings
-    limit, period = settings.smtp_server_auth_failures_max, settings.smtp_server_auth_failures_time
+    limit, period = _limit(receiver)
     who = _who(receiver.session.connection.remote_ip)
-    if not receiver.load.auth_failures.full(who, limit, period):
-        return None
+    full = receiver.load.auth_failures.full(who, limit, period)
+    return _not_now(limit, period) if full else None
+
+
+def _limit(receiver: Receiver) -> tuple[int, int]:
+    """How many failures there may be, and in how many seconds."""
+    settings = receiver.session.settings
+    return settings.smtp_server_auth_failures_max, settings.smtp_server_auth_failures_time
+
+
+def _not_now(limit: int, period: int) -> Verdict:
     return reply.AUTH_LATER.because(f"the limit for one client is {limit} in {period} seconds")
 
 
@@ -171,16 +179,14 @@ class _Exchange:
     def _check(self, credentials: sasl.Credentials) -> None:
         """Ask whether the credentials are right. Until that is known, it counts as a failure."""
         receiver = self._receiver
-        objection = _too_many(receiver)
-        if objection is not None:
-            self._refuse(objection, credentials.username)
-            return
-        credentials.environment = receiver.session.connection.as_environment()
+        limit, period = _limit(receiver)
         who = _who(receiver.session.connection.remote_ip)
         failures = receiver.load.auth_failures
-        period = self._settings.smtp_server_auth_failures_time
+        if not failures.begin(who, limit, period):
+            self._refuse(_not_now(limit, period), credentials.username)
+            return
+        credentials.environment = receiver.session.connection.as_environment()
         began = receiver.seconds()
-        failures.begin(who)
 
         def right(avatar: Any) -> None:
             failures.end(who, False, period)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import ITCPTransport
 from twisted.logger import Logger
@@ -33,10 +33,8 @@ def _starttls(receiver: Receiver, argument: bytes) -> None:
         receiver.refuse("starttls", reply.UNIMPLEMENTED)
     elif argument:
         receiver.refuse("starttls", reply.NO_ARGUMENTS, argument)
-    elif receiver.load.handshakes >= receiver.session.settings.smtp_server_tls_handshakes_max:
-        receiver.refuse("starttls", reply.TOO_MANY_HANDSHAKES.by("handshakes"))
     elif receiver.ucspi is not None:
-        receiver.start_tls(None, reply.reply_of(reply.START_TLS))
+        _start(receiver, None)
     else:
         _with_certificates(receiver)
 
@@ -49,7 +47,13 @@ def _with_certificates(receiver: Receiver) -> None:
         log.error("no TLS: {error}", error=error)
         receiver.refuse("starttls", reply.NO_TLS.because(str(error)))
     else:
-        receiver.start_tls(certificates, reply.reply_of(reply.START_TLS))
+        _start(receiver, certificates)
+
+
+def _start(receiver: Receiver, creator: Any) -> None:
+    receiver.handshakes_max = receiver.session.settings.smtp_server_tls_handshakes_max
+    if not receiver.start_tls(creator, reply.reply_of(reply.START_TLS)):
+        receiver.refuse("starttls", reply.TOO_MANY_HANDSHAKES.by("handshakes"))
 
 
 class StartTls(Extension):
