@@ -14,6 +14,7 @@ import re
 import stat
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from textwrap import indent
 from typing import IO, Any
 
@@ -26,8 +27,9 @@ from twisted.logger import (
     LogLevel,
     PredicateResult,
     formatEvent,
+    formatTime,
 )
-from zope.interface import provider
+from zope.interface import implementer, provider
 
 _PLAIN = re.compile(r"[^\s\"\\=\x00-\x20\x7f-\U0010ffff]+\Z")
 _ESCAPED = re.compile(r'[\x00-\x1f\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"\\]')
@@ -54,6 +56,14 @@ def text_of(value: object) -> str:
     Bytes that are not UTF-8 and all control characters are written C{\\xHH}, so that no
     value can end a line or look like another one.
     """
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, (bytes, str)) and len(value) <= _OFTEN_MAX:
+        return _text_of_often(value)
+    return _text_of(value)
+
+
+def _text_of(value: object) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     text = str(value)
@@ -64,12 +74,17 @@ def text_of(value: object) -> str:
     return '"' + _ESCAPED.sub(_escape, text) + '"'
 
 
+# Most lines name the same few clients, senders and verdicts.
+_text_of_often = lru_cache(maxsize=1024)(_text_of)
+_OFTEN_MAX = 100
+
+
 class Record(dict[str, Any]):
     """Names and values of one event; values that are C{None} are not known and left out."""
 
     def __str__(self) -> str:
         return " ".join(
-            f"{name}={text_of(value)}" for name, value in self.items() if value is not None
+            [f"{name}={text_of(value)}" for name, value in self.items() if value is not None]
         )
 
 
@@ -130,6 +145,37 @@ def _is_the_client(file: IO[str]) -> bool:
         return False
 
 
+@implementer(ILogObserver)
+class RecordObserver:
+    """
+    Writes the lines of records as C{twisted.logger} would, at a fifth of the cost. There are two
+    for most messages.
+
+    @param file: where they go.
+    @param other: the observer for all other events.
+    """
+
+    def __init__(self, file: Any, other: ILogObserver) -> None:
+        self._file = file
+        self._other = other
+        self._second = -1
+        self._stamp = ""
+
+    def __call__(self, event: LogEvent) -> None:
+        """See L{ILogObserver}."""
+        record = event.get("record")
+        if not isinstance(record, Record) or event["log_format"] != "{record}":
+            self._other(event)
+            return
+        second = int(event["log_time"])
+        if second != self._second:
+            self._second = second
+            self._stamp = formatTime(second)
+        level = event["log_level"].name
+        self._file.write(f"{self._stamp} [{event['log_namespace']}#{level}] {record}\n")
+        self._file.flush()
+
+
 _twistd: Mapping[str, Any] = {}
 _file: Any = None
 
@@ -153,9 +199,12 @@ def twistd_observer() -> ILogObserver:
     observer = UnixAppLogger(_twistd)._getLogObserver()
     if isinstance(observer, FileLogObserver) and observer._outFile is not sys.stdout:
         _file = observer._outFile
+    is_file = isinstance(observer, FileLogObserver)
+    out = observer._outFile if is_file else None
     if not ILogObserver.providedBy(observer):
         observer = LegacyLogObserverWrapper(observer)
-    return FilteringLogObserver(observer, [_is_no_question, _is_no_plugin_cache])
+    observer = FilteringLogObserver(observer, [_is_no_question, _is_no_plugin_cache])
+    return RecordObserver(out, observer) if is_file else observer
 
 
 def file() -> Any:

@@ -56,53 +56,59 @@ class Policy:
             decided; at once where no check had to wait, otherwise as a Deferred that
             does not fail.
         """
-        return self._decide(iter(self._by_stage[stage]), session, stage, argument)
+        checks = self._by_stage[stage]
+        return self._decide(iter(checks), session, stage, argument) if checks else None
 
     def _decide(
         self, checks: Iterator[ICheck], session: Session, stage: Stage, argument: bytes
     ) -> Answer:
-        def go_on(verdict: Verdict | None) -> Answer:
-            if verdict is not None:
-                return verdict
-            return self._decide(checks, session, stage, argument)
-
         for check in checks:
             answer = self._ask(check, session, stage, argument)
             if isinstance(answer, Deferred):
+
+                def go_on(verdict: Verdict | None) -> Answer:
+                    if verdict is not None:
+                        return verdict
+                    return self._decide(checks, session, stage, argument)
+
                 return answer.addCallback(go_on)
             if answer is not None:
                 return answer
         return None
 
     def _ask(self, check: ICheck, session: Session, stage: Stage, argument: bytes) -> Answer:
-        def answered(verdict: object) -> Verdict | None:
-            if verdict is not None:
-                if not isinstance(verdict, Verdict):
-                    raise TypeError(f"a check answers a Verdict or None, not {verdict!r}")
-                verdict = verdict.by(check.name)
-            if session.witness is not None:
-                session.witness(check.name, stage, verdict)
-            return verdict
-
-        def failed(failure: Failure) -> Verdict:
-            log.failure("check {check} failed at {stage}", failure, check=check.name, stage=stage)
-            verdict = Defer(
-                451,
-                "4.3.0 local error in processing",
-                reason=f"the check failed: {failure.getErrorMessage()}",
-                check=check.name,
-            )
-            if session.witness is not None:
-                session.witness(check.name, stage, verdict)
-            return verdict
-
         try:
             answer: Any = check.check(session, stage, argument)
             if iscoroutine(answer):
                 answer = Deferred.fromCoroutine(answer)
             if not isinstance(answer, Deferred):
-                return answered(answer)
+                return _answered(answer, check, session, stage)
         except Exception:
-            return failed(Failure())
+            return _failed(Failure(), check, session, stage)
         limit = session.settings.smtp_server_check_timeout
-        return answer.addTimeout(limit, self._clock).addCallback(answered).addErrback(failed)
+        answer.addTimeout(limit, self._clock)
+        answer.addCallback(_answered, check, session, stage)
+        return answer.addErrback(_failed, check, session, stage)
+
+
+def _answered(verdict: object, check: ICheck, session: Session, stage: Stage) -> Verdict | None:
+    if verdict is not None:
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"a check answers a Verdict or None, not {verdict!r}")
+        verdict = verdict.by(check.name)
+    if session.witness is not None:
+        session.witness(check.name, stage, verdict)
+    return verdict
+
+
+def _failed(failure: Failure, check: ICheck, session: Session, stage: Stage) -> Verdict:
+    log.failure("check {check} failed at {stage}", failure, check=check.name, stage=stage)
+    verdict = Defer(
+        451,
+        "4.3.0 local error in processing",
+        reason=f"the check failed: {failure.getErrorMessage()}",
+        check=check.name,
+    )
+    if session.witness is not None:
+        session.witness(check.name, stage, verdict)
+    return verdict

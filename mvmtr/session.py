@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import IO, ClassVar, TypeVar
 
@@ -89,11 +89,17 @@ class Verdict:
 
     def by(self: V, check: str) -> V:
         """The same verdict, given by the check of that name."""
-        return self if self.check else replace(self, check=check)
+        return self if self.check else self._with(check=check)
 
     def because(self: V, reason: str) -> V:
         """The same verdict with a reason."""
-        return replace(self, reason=reason)
+        return self._with(reason=reason)
+
+    def _with(self: V, **values: str) -> V:
+        """As C{replace}, but code and text, which stay as they are, are not looked at again."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **values)
+        return copy
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,10 @@ class Accept(Verdict):
 
     code: int = 250
     text: str = "ok"
+
+
+YES = Accept()
+"""To be given a reason, for those who say yes often."""
 
 
 @dataclass(frozen=True)

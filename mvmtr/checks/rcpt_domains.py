@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from mvmtr.addresses import domain_of, entries_for
 from mvmtr.interfaces import ICheck
-from mvmtr.session import Accept, Session, Stage, Verdict
+from mvmtr.session import YES, Session, Stage, Verdict
 
 
 @implementer(ICheck)
@@ -30,5 +30,5 @@ class RcptDomains:
         for entry in entries_for(domain_of(argument) or b""):
             if entry in self._domains:
                 name = entry.decode("utf-8", "replace")
-                return Accept(reason=f"smtp_server_rcpt_domains has {name}")
+                return YES.because(f"smtp_server_rcpt_domains has {name}")
         return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from mvmtr.interfaces import ICheck
-from mvmtr.session import Accept, Session, Stage, Verdict
+from mvmtr.session import YES, Session, Stage, Verdict
 
 
 @implementer(ICheck)
@@ -21,4 +21,4 @@ class Relay:
 
     def check(self, session: Session, stage: Stage, argument: bytes) -> Verdict | None:
         """See L{ICheck}."""
-        return Accept(reason=session.relay) if session.relay else None
+        return YES.because(session.relay) if session.relay else None

@@ -11,7 +11,7 @@ from mvmtr.addresses import domain_of, entries_for
 from mvmtr.compat.cdb import Cdb, open_if_there
 from mvmtr.compat.controlfile import ControlError, entries, read_lines
 from mvmtr.interfaces import ICheck
-from mvmtr.session import Accept, Defer, Reject, Session, Stage, Verdict
+from mvmtr.session import YES, Defer, Reject, Session, Stage, Verdict
 
 
 @implementer(ICheck)
@@ -36,18 +36,18 @@ class RcptHosts:
     def check(self, session: Session, stage: Stage, argument: bytes) -> Verdict:
         """See L{ICheck}."""
         if self.hosts is None:
-            return Accept(reason=f"{self.path} does not exist")
+            return YES.because(f"{self.path} does not exist")
         domain = domain_of(argument)
         if domain is None:
-            return Accept(reason="the recipient has no @")
+            return YES.because("the recipient has no @")
         for entry in entries_for(domain):
             if entry in self.hosts:
-                return Accept(reason=f"{self.path}:{self.hosts[entry]}")
+                return YES.because(f"{self.path}:{self.hosts[entry]}")
         if self.more is not None:
             try:
                 for entry in entries_for(domain):
                     if self.more.get(entry) is not None:
-                        return Accept(reason=self.more.path)
+                        return YES.because(self.more.path)
             except ControlError as error:
                 return Defer(421, "4.3.0 unable to read controls (#4.3.0)", reason=str(error))
         return Reject(

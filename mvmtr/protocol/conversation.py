@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from twisted.cred.credentials import Anonymous
+from twisted.cred.checkers import ANONYMOUS
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.mail.interfaces import IMessageDelivery
@@ -156,9 +156,7 @@ class Conversation(Secured):
             self._described(connection)
             if prepare is not None:
                 prepare()
-            self.log_in(Anonymous(), ask)
-
-        def ask() -> None:
+            self.be_anonymous()
             self.decide(Stage.CONNECT, b"", decided)
 
         def decided(verdict: Verdict | None) -> None:
@@ -198,15 +196,10 @@ class Conversation(Secured):
             longest = max(longest, ANSWER_MAX)
         return longest
 
-    def log_in(self, credentials: Any, then: Callable[[], None]) -> None:
-        """Take on the avatar of somebody who can't be refused."""
-
-        def logged_in(avatar: Any) -> None:
-            self.take_on(avatar)
-            then()
-
+    def be_anonymous(self) -> None:
+        """Take on the avatar of who has not said who it is: no checker need be asked."""
         mind = (self.session, self.configuration)
-        self.when(self.portal.login(credentials, mind, IMessageDelivery), logged_in)
+        self.take_on(self.portal.realm.requestAvatar(ANONYMOUS, mind, IMessageDelivery))
 
     def try_to_log_in(
         self,
@@ -319,7 +312,7 @@ class Conversation(Secured):
                 # The certificate is that of who speaks for the client, not of the client.
                 self.encryption = replace(self.encryption, client=None)
             self.session.encrypted(self.encryption)
-            self.log_in(Anonymous(), lambda: None)
+            self.be_anonymous()
 
     def spoke_in_clear(self) -> None:
         """None of it is run."""

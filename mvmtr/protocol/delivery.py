@@ -228,12 +228,17 @@ class IncomingMessage:
         assert transaction.body is not None
         try:
             transaction.body.seek(0)
-            put = Deferred.fromCoroutine(_awaited(self._configuration.queue.put(self._session)))
+            put: Any = self._configuration.queue.put(self._session)
+            if not isinstance(put, Deferred):
+                put = Deferred.fromCoroutine(_awaited(put))
         except Exception:
             return self._queue_failed(Failure())
-        return put.addCallbacks(self._queued, self._queue_failed)
+        answer: Deferred[Verdict] = put.addCallback(self._queued)
+        return answer.addErrback(self._queue_failed)
 
-    def _queued(self, verdict: Verdict) -> Verdict:
+    def _queued(self, verdict: object) -> Verdict:
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"a queue answers a Verdict, not {verdict!r}")
         return verdict.by(self._configuration.queue.name)
 
     def _queue_failed(self, failure: Failure) -> Verdict:
@@ -249,11 +254,8 @@ class IncomingMessage:
                 self._transaction.body.close()
 
 
-async def _awaited(answer: Any) -> Verdict:
-    verdict = await answer
-    if not isinstance(verdict, Verdict):
-        raise TypeError(f"a queue answers a Verdict, not {verdict!r}")
-    return verdict
+async def _awaited(answer: Any) -> Any:
+    return await answer
 
 
 def _transaction_of(session: Session) -> Transaction:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 
 from mvmtr.session import Session
 
@@ -19,6 +20,7 @@ HELO_MAX = 255
 """A name given with HELO goes into the field up to this many bytes."""
 
 
+@lru_cache(maxsize=1024)
 def _safe(value: bytes) -> bytes:
     return _UNSAFE.sub(b"?", value)
 
@@ -43,7 +45,7 @@ def received_field(session: Session, now: float) -> bytes:
         _safe(_UNKNOWN if peer.remote_ip is None else peer.remote_ip),
         _safe(local),
         protocol_of(session),
-        date(now),
+        date(int(now)),
     )
 
 
@@ -60,7 +62,8 @@ def protocol_of(session: Session) -> bytes:
     )
 
 
-def date(now: float) -> bytes:
+@lru_cache(maxsize=2)
+def date(now: int) -> bytes:
     """Date and time as qmail writes them: UTC, the day not padded."""
     when = time.gmtime(now)
     return b"%d %s %d %02d:%02d:%02d -0000" % (

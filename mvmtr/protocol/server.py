@@ -26,6 +26,7 @@ from mvmtr.protocol.load import Load
 from mvmtr.protocol.peer import ip_of
 from mvmtr.protocol.reply import TOO_MANY, reply_of
 from mvmtr.protocol.smtp import Receiver
+from mvmtr.protocol.transport import make_prompt
 from mvmtr.session import Connection, Verdict
 from mvmtr.settings import Settings
 
@@ -41,6 +42,10 @@ class CannotListen(Exception):
 
 BUSY_TIMEOUT = 5
 """Seconds that a client has to hear that there are too many; a TLS handshake is part of it."""
+
+DESCRIPTORS = 16
+"""What a session may have open at a time: its socket, a file, a program with its pipes, questions
+to the DNS."""
 
 BUSY_MAX = 100
 """Clients that are told so at a time; the others are told nothing."""
@@ -154,7 +159,9 @@ class ReceiverFactory(ServerFactory):
         if self._settings is None:
             return None
         objection: Verdict | None = None
-        if room(self._descriptors) < SPARE:
+        # To look at how many there are costs as much as a reply.
+        needed = DESCRIPTORS * (len(self.sessions) + 1) + SPARE
+        if needed > self._descriptors and room(self._descriptors) < SPARE:
             objection = TOO_MANY.because(f"{self._descriptors} descriptors are the limit")
         else:
             objection = self.load.places.enter(address, settings)
@@ -272,6 +279,7 @@ class Listener(Service):
                 raise CannotListen(f"cannot listen on {description!r}: it does not open at once")
             if isinstance(result[0], Failure):
                 raise CannotListen(f"cannot listen on {description!r}: {_why(result[0])}")
+            make_prompt(result[0])
             self.ports.append(result[0])
             if not self._inherited:
                 log.info("listening on {description}", description=description)
