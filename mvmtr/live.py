@@ -3,7 +3,7 @@
 Keeps a configuration in step with the files that it was read from.
 
 Looking for edits costs a C{stat} for each file at each connection, and nothing while
-nobody connects.
+nobody connects. When hundreds connect in a second, it is not done for each of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ from mvmtr.session import Connection
 from mvmtr.stamps import SETTLED, Stamp, is_settled, stamp_of
 
 log = Logger()
+
+
+BUSY_TIME = 0.02
+"""Seconds in which files are looked at C{BUSY_LOOKS} times at the most."""
+
+BUSY_LOOKS = 8
 
 
 class LiveConfiguration:
@@ -37,6 +43,8 @@ class LiveConfiguration:
         self.assembly = Assembly(sources, reactor)
         self._complaints = tuple(self.assembly.warnings)
         self._broken: tuple[str, ...] = ()
+        self._busy_since = 0.0
+        self._looks = 0
         self._note(stamp_of(self.assembly.paths), began)
 
     def _note(self, stamp: Stamp, began: float) -> None:
@@ -83,6 +91,16 @@ class LiveConfiguration:
             stamp = stamp_of((*self.assembly.paths, *self._broken))
         self._note(stamp, began)
         return is_good
+
+    def refresh_unless_busy(self) -> None:
+        """Read again what was edited; with many connections in a short time not for each of them."""
+        now = time.monotonic()
+        if now - self._busy_since >= BUSY_TIME:
+            self._busy_since = now
+            self._looks = 0
+        if self._looks < BUSY_LOOKS:
+            self._looks += 1
+            self.refresh()
 
     def _complain(self, *complaints: str) -> None:
         """Log what is wrong, once for as long as it stays so."""

@@ -56,9 +56,10 @@ def text_of(value: object) -> str:
     Bytes that are not UTF-8 and all control characters are written C{\\xHH}, so that no
     value can end a line or look like another one.
     """
-    if isinstance(value, int):
+    kind = type(value)
+    if kind is int:
         return str(value)
-    if isinstance(value, (bytes, str)) and len(value) <= _OFTEN_MAX:
+    if (kind is bytes or kind is str) and len(value) <= _OFTEN_MAX:  # type: ignore[arg-type]
         return _text_of_often(value)
     return _text_of(value)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from inspect import iscoroutine
 from typing import Any, Union
 
@@ -20,9 +21,29 @@ Answer = Union[Verdict, None, "Deferred[Verdict | None]"]
 log = Logger()
 
 
+@lru_cache(maxsize=256)
+def _is_kind_of_deferred(kind: type) -> bool:
+    return issubclass(kind, Deferred)
+
+
+def is_deferred(value: object) -> bool:
+    """What C{isinstance} says, which is slow for a class as abstract as Deferred is."""
+    return _is_kind_of_deferred(type(value))
+
+
+def settled(value: Any) -> Any:
+    """The value that a Deferred has already; anything else as it is."""
+    if is_deferred(value) and value.called and not value.paused:
+        result = value.result
+        if not (is_deferred(result) or isinstance(result, Failure)):
+            return result
+    return value
+
+
 def then(value: Any, function: Callable[[Any], Any]) -> Any:
     """Call C{function} with the value: at once, or when the Deferred has it."""
-    if isinstance(value, Deferred):
+    value = settled(value)
+    if is_deferred(value):
         return value.addCallback(function)
     return function(value)
 
@@ -64,14 +85,14 @@ class Policy:
     ) -> Answer:
         for check in checks:
             answer = self._ask(check, session, stage, argument)
-            if isinstance(answer, Deferred):
+            if is_deferred(answer):
 
                 def go_on(verdict: Verdict | None) -> Answer:
                     if verdict is not None:
                         return verdict
                     return self._decide(checks, session, stage, argument)
 
-                return answer.addCallback(go_on)
+                return answer.addCallback(go_on)  # type: ignore[union-attr]
             if answer is not None:
                 return answer
         return None
@@ -79,9 +100,11 @@ class Policy:
     def _ask(self, check: ICheck, session: Session, stage: Stage, argument: bytes) -> Answer:
         try:
             answer: Any = check.check(session, stage, argument)
+            if answer is None and session.witness is None:
+                return None
             if iscoroutine(answer):
                 answer = Deferred.fromCoroutine(answer)
-            if not isinstance(answer, Deferred):
+            if not is_deferred(answer):
                 return _answered(answer, check, session, stage)
         except Exception:
             return _failed(Failure(), check, session, stage)

@@ -32,7 +32,19 @@ class Stage(StrEnum):
     DISCONNECT = "disconnect"
 
 
+T = TypeVar("T")
 V = TypeVar("V", bound="Verdict")
+
+
+def altered(value: T, **changes: object) -> T:
+    """
+    What C{dataclasses.replace} gives, in a fifth of the time: the new values, which must be good
+    ones, are not looked at.
+    """
+    copy = object.__new__(type(value))
+    copy.__dict__.update(value.__dict__, **changes)
+    return copy
+
 
 _ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?= |$)")
 _FIELD = re.compile(rb"[!-9;-~]+:[^\x00\r\n]{0,998}")
@@ -89,17 +101,11 @@ class Verdict:
 
     def by(self: V, check: str) -> V:
         """The same verdict, given by the check of that name."""
-        return self if self.check else self._with(check=check)
+        return self if self.check else altered(self, check=check)
 
     def because(self: V, reason: str) -> V:
         """The same verdict with a reason."""
-        return self._with(reason=reason)
-
-    def _with(self: V, **values: str) -> V:
-        """As C{replace}, but code and text, which stay as they are, are not looked at again."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, **values)
-        return copy
+        return altered(self, reason=reason)
 
 
 @dataclass(frozen=True)

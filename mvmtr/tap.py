@@ -26,7 +26,7 @@ from mvmtr.protocol.peer import ip_of
 from mvmtr.protocol.reply import CONTROLS_UNREADABLE, reply_of
 from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory
 from mvmtr.protocol.tls import Newest
-from mvmtr.session import Connection
+from mvmtr.session import Connection, altered
 from mvmtr.settings import Settings
 from mvmtr.values import SettingError
 
@@ -218,8 +218,8 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
     name_of = _names(options["remote-host"], live.assembly.configuration.settings, reactor)
 
     def describe(raw: Connection) -> Any:
-        live.refresh()
-        connection = replace(
+        live.refresh_unless_busy()
+        connection = altered(
             raw,
             local_host=live.assembly.configuration.settings.usehostname or None,
             environment=environment,
@@ -235,7 +235,7 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
         return live.assembly.configuration.settings
 
     def certificates() -> Any:
-        live.refresh()
+        live.refresh_unless_busy()
         return live.assembly.configuration.tls
 
     def door(secure: bool) -> Door:

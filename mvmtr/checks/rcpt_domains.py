@@ -27,6 +27,8 @@ class RcptDomains:
 
     def check(self, session: Session, stage: Stage, argument: bytes) -> Verdict | None:
         """See L{ICheck}."""
+        if not self._domains:
+            return None
         for entry in entries_for(domain_of(argument) or b""):
             if entry in self._domains:
                 name = entry.decode("utf-8", "replace")

@@ -8,12 +8,18 @@ Pure: bytes in, values out.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 END = b"\r\n.\r\n"
 
 _STUFFED_DOT = re.compile(rb"\r\n\.(?!\r)")
 _HOP = rb"(?:received|delivered-to):"
 _HOP_LENGTH = len(b"delivered-to:")
+
+
+@lru_cache(maxsize=2)
+def _hop_after(line_end: bytes) -> re.Pattern[bytes]:
+    return re.compile(line_end + _HOP, re.IGNORECASE)
 
 
 class BareLineFeed(ValueError):
@@ -35,7 +41,7 @@ class HopCounter:
         self.hops = 0
         self._tail: bytes | None = line_end
         self._end = line_end
-        self._hop = re.compile(line_end + _HOP, re.IGNORECASE)
+        self._hop = _hop_after(line_end)
 
     @property
     def finished(self) -> bool:

@@ -6,7 +6,6 @@ messages to the queue.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.configuration import Configuration
-from mvmtr.policy import then
+from mvmtr.policy import is_deferred, then
 from mvmtr.protocol.load import Load
 from mvmtr.protocol.received import received_field
 from mvmtr.protocol.reply import LOCAL_ERROR, LOOPING, NO_STORAGE, NOT_ALLOWED, TOO_LARGE
@@ -229,12 +228,12 @@ class IncomingMessage:
         try:
             transaction.body.seek(0)
             put: Any = self._configuration.queue.put(self._session)
-            if not isinstance(put, Deferred):
+            if not is_deferred(put):
                 put = Deferred.fromCoroutine(_awaited(put))
+            answer: Any = then(put, self._queued)
         except Exception:
             return self._queue_failed(Failure())
-        answer: Deferred[Verdict] = put.addCallback(self._queued)
-        return answer.addErrback(self._queue_failed)
+        return answer.addErrback(self._queue_failed) if is_deferred(answer) else answer
 
     def _queued(self, verdict: object) -> Verdict:
         if not isinstance(verdict, Verdict):
@@ -249,9 +248,11 @@ class IncomingMessage:
     def connectionLost(self) -> None:
         """Nothing will come of this message: let go of what is held."""
         if self._transaction.body is not None:
-            # On a full disk closing fails as well, for it tries to write once more.
-            with contextlib.suppress(OSError):
+            try:
                 self._transaction.body.close()
+            except OSError as error:
+                # On a full disk closing fails as well, for it tries to write once more.
+                log.debug("unable to close a message: {error}", error=error)
 
 
 async def _awaited(answer: Any) -> Any:

@@ -27,6 +27,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mvmtr.policy import is_deferred, settled
 from mvmtr.protocol.lines import LineReader
 from mvmtr.protocol.stock import ESMTP
 
@@ -37,6 +38,8 @@ CLOSE_TIMEOUT = 30
 
 OUTPUT_MAX = 16384
 """Bytes of replies that are kept back to leave in one write."""
+
+_NEVER = float("inf")
 
 LINGER = 0.5
 """Seconds that a client has to stop sending, once it was told that nothing more is read."""
@@ -73,6 +76,8 @@ class Flow(ESMTP):
         self._stopping = False
         self._lost = False
         self._deadline: IDelayedCall | None = None
+        self._alarm: IDelayedCall | None = None
+        self._alarm_at = self._silence_ends = _NEVER
 
     # What a subclass provides
 
@@ -124,7 +129,8 @@ class Flow(ESMTP):
 
     def when(self, value: Any, function: Callable[[Any], None]) -> None:
         """Go on with a value: at once, or when the Deferred has it."""
-        if not isinstance(value, Deferred):
+        value = settled(value)
+        if not is_deferred(value):
             function(value)
             return
         self._waiting = True
@@ -158,8 +164,36 @@ class Flow(ESMTP):
             self._leave()
 
     def _leave(self) -> None:
-        self._deadline = self.callLater(CLOSE_TIMEOUT, self._abort)
         self.transport.loseConnection()
+        if not (self._lost or getattr(self.transport, "closes_now", False)):
+            self._deadline = self.callLater(CLOSE_TIMEOUT, self._abort)
+
+    # The clock
+
+    def setTimeout(self, period: float | None) -> None:
+        """
+        See L{TimeoutMixin}. A timer that ends too early is left alone, and set again when it
+        ends: for most commands that costs nothing.
+        """
+        if period is None:
+            self._silence_ends = _NEVER
+            return
+        self._silence_ends = ends = self.seconds() + period
+        if ends < self._alarm_at:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self.callLater(period, self._ring)
+            self._alarm_at = ends
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._alarm_at = _NEVER
+        left = self._silence_ends - self.seconds()
+        if left <= 0:
+            self._silence_ends = _NEVER
+            self.timeoutConnection()
+        elif left < _NEVER:
+            self.setTimeout(left)
 
     # The connection
 
@@ -223,9 +257,10 @@ class Flow(ESMTP):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See L{IProtocol}. Work under way, such as a run of the queue, goes on."""
         self._lost = self._closing = True
-        self.setTimeout(None)
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        self._silence_ends = _NEVER
+        for call in (self._alarm, self._deadline):
+            if call is not None and call.active():
+                call.cancel()
         if not self._waiting:
             self._end()
 
@@ -285,10 +320,12 @@ class Flow(ESMTP):
             self.close()
 
     def _flush(self) -> None:
-        output, self._output = self._output, []
-        self._output_size = 0
-        if output and not self._lost:
-            self.transport.write(b"".join(output))
+        output = self._output
+        if output:
+            self._output = []
+            self._output_size = 0
+            if not self._lost:
+                self.transport.write(output[0] if len(output) == 1 else b"".join(output))
 
     def _abort(self) -> None:
         if hasattr(self.transport, "abortConnection"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -26,7 +27,12 @@ def ip_of(address: Any) -> bytes | None:
     port in its IPv4 form.
     """
     host = getattr(address, "host", None)
-    return plain_ip(host).encode("ascii", "replace") if isinstance(host, str) else None
+    return _bytes_of(host) if isinstance(host, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _bytes_of(host: str) -> bytes:
+    return plain_ip(host).encode("ascii", "replace")
 
 
 def connection_over(transport: Any) -> Connection:

@@ -20,7 +20,7 @@ def reply(code: int, lines: Iterable[bytes]) -> bytes:
 
 def reply_of(verdict: Verdict) -> bytes:
     """The reply that tells a verdict."""
-    return reply(verdict.code, (verdict.text.encode("ascii"),))
+    return f"{verdict.code} {verdict.text}\r\n".encode("ascii")
 
 
 MAIL_OK = Accept(text="2.1.0 ok")

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mvmtr.policy import is_deferred
 from mvmtr.protocol import extensions, reply
 from mvmtr.protocol.conversation import Conversation
 from mvmtr.protocol.delivery import IncomingMessage, Refused
@@ -342,7 +342,7 @@ class Receiver(Conversation):
         except Refused as no:
             refused(no.verdict)
             return
-        if isinstance(answer, Deferred):
+        if is_deferred(answer):
 
             def failed(failure: Failure) -> Callable[[], None]:
                 failure.trap(Refused)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 
+@lru_cache(maxsize=16)
 def spool_folder(configured: str) -> str:
     """Where files for messages are made: the configured folder, or the system's choice."""
     return configured or tempfile.gettempdir()

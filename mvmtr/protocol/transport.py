@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 
@@ -18,10 +18,12 @@ class PromptServer(tcp.Server):
     """
     A C{twisted.internet.tcp.Server} that does not wait for what it need not wait for. What
     goes through TLS goes the usual way.
+
+    @ivar closes_now: nothing is left to do but to close it, which happens at once.
     """
 
+    closes_now = False
     _is_reading = False
-    _is_over = False
 
     def write(self, data: bytes) -> None:
         """See L{ITransport<twisted.internet.interfaces.ITransport>}."""
@@ -41,12 +43,20 @@ class PromptServer(tcp.Server):
 
     def doRead(self) -> Any:
         """See L{IReadDescriptor<twisted.internet.interfaces.IReadDescriptor>}."""
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
         self._is_reading = True
         try:
-            reason = super().doRead()
+            self.protocol.dataReceived(data)
         finally:
             self._is_reading = False
-        return CONNECTION_DONE if self._is_over else reason
+        return CONNECTION_DONE if self.closes_now else None
 
     def loseConnection(self, *arguments: Any) -> None:
         """See L{ITransport<twisted.internet.interfaces.ITransport>}."""
@@ -59,13 +69,13 @@ class PromptServer(tcp.Server):
             and self.producer is None
         ):
             # The reactor closes it when C{doRead} has returned.
-            self.disconnecting = self._is_over = True
+            self.disconnecting = self.closes_now = True
             return
         super().loseConnection(*arguments)
 
     def readConnectionLost(self, reason: Failure) -> None:
         """See L{IHalfCloseableDescriptor<twisted.internet.interfaces.IHalfCloseableDescriptor>}."""
-        if self._is_over:
+        if self.closes_now:
             self.connectionLost(reason)
         else:
             super().readConnectionLost(reason)
