@@ -83,5 +83,6 @@ class PromptServer(tcp.Server):
 
 def make_prompt(port: Any) -> None:
     """Let a listening port have such connections, if it is one of TCP."""
-    if isinstance(port, tcp.Port):
+    # A port of Unix sockets is one of TCP as far as inheritance goes.
+    if type(port) is tcp.Port:
         port.transport = PromptServer
