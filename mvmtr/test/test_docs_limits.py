@@ -32,7 +32,7 @@ class LimitsPageTests(SynchronousTestCase):
     def test_every_limit_of_connections_and_sessions_is_in_the_table(self):
         listed = {row[1] for row in table("limits", "What happens at a limit")}
         words = ("connections_", "rate_per", "session_", "_max")
-        others = {"smtp_server_hops_max"}
+        others = {"smtp_server_hops_max", "smtp_server_programs_max"}
         for control in Settings.controls():
             name = control.name
             elsewhere = "_tls_" in name or "_auth_" in name or name in others
