@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,6 +32,9 @@ BATCH_MAX = 100
 
 ALONE = 262144
 """Bytes of a message beyond which it is no part of a batch."""
+
+ALONE_MAX = 4
+"""Such messages that are written at a time; there are threads left for a batch."""
 
 PIECE = 65536
 """Bytes of a message that are copied at a time."""
@@ -57,6 +60,7 @@ class Maildir:
         self._deliveries = itertools.count(1)
         self._making = threading.Lock()
         self._made = False
+        self._alone = DeferredSemaphore(ALONE_MAX)
         self._at_work = False
         self._waiting: list[tuple[Transaction, Deferred[Verdict]]] = []
         host = os.uname().nodename
@@ -75,9 +79,8 @@ class Maildir:
         assert transaction is not None
         if transaction.size > ALONE:
             # Smaller ones need not wait for it.
-            return deferToThread(self._deliver, [transaction]).addCallback(
-                lambda answers: answers[0]
-            )
+            alone = self._alone.run(deferToThread, self._deliver, [transaction])
+            return alone.addCallback(lambda outcomes: outcomes[0])
         answer: Deferred[Verdict] = Deferred()
         self._waiting.append((transaction, answer))
         if not self._at_work:
