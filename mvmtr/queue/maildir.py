@@ -27,8 +27,8 @@ log = Logger()
 
 FOLDERS = ("tmp", "new", "cur")
 
-BATCH_MAX = 100
-"""Messages that are brought to the disk together, at most."""
+BATCH_MAX = 32
+"""Messages that are brought to the disk together, at most; each is an open file meanwhile."""
 
 ALONE = 262144
 """Bytes of a message beyond which it is no part of a batch."""
@@ -121,9 +121,9 @@ class Maildir:
                     message.take(step)
             if any(message.is_good for message in messages):
                 _sync_folder(os.path.join(self._path, "new"))
-        except OSError as error:
+        except Exception:
             for message in messages:
-                message.fail(Failure(error))
+                message.fail(Failure())
         return [self._outcome(message) for message in messages]
 
     def _outcome(self, message: _Message) -> Verdict | Failure:
@@ -200,7 +200,7 @@ class _Message:
                 self.fail(Failure())
 
     def write(self) -> None:
-        """Write the file, and let the system begin to bring it to the disk."""
+        """Write the file."""
         body = self._transaction.body
         assert body is not None
         piece = head_of(self._transaction)

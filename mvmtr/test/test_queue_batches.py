@@ -57,9 +57,9 @@ class BatchTests(BatchTestCase):
     """Which messages are brought to the disk together."""
 
     async def test_what_comes_while_the_disk_works_is_flushed_together(self):
-        verdicts = await gatherResults(self.put(whole(number) for number in range(50)))
+        verdicts = await gatherResults(self.put(whole(number) for number in range(30)))
         self.assertEqual({verdict.name for verdict in verdicts}, {"accept"})
-        self.assertEqual(self.flushes, [1, 50])
+        self.assertEqual(self.flushes, [1, 30])
 
     async def test_a_batch_has_a_bound(self):
         self.patch(maildir, "BATCH_MAX", 3)
