@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import smtplib
+import stat
 import subprocess
 import threading
 
@@ -14,7 +15,7 @@ from twisted.internet.defer import DeferredList, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
 from mvmtr.addresses import UnsafeAddress
-from mvmtr.queue import maildir
+from mvmtr.queue import filesystem, maildir
 from mvmtr.test.support import environment, folder, free_port, twistd, wait_for_port
 from mvmtr.test.test_queue import BrokenBody, session_with_message
 from mvmtr.test.test_queue_maildir import MaildirTestCase
@@ -144,6 +145,16 @@ class TroubleTests(BatchTestCase):
             self.assertEqual(outcomes, [code] * 10)
             self.assertNothingLeft()
 
+    async def test_a_file_system_that_cannot_be_flushed_defers_all_and_leaves_nothing(self):
+        def fails(folder):
+            raise OSError(errno.EIO, "write-back failed")
+
+        self.patch(self.queue, "_flush", fails)
+        outcomes = await self.outcomes(self.put(whole(number) for number in range(10)))
+        self.assertEqual(outcomes, [250] + [451] * 9)
+        self.assertEqual(len(self.files("new")), 1)
+        self.assertEqual(self.files("tmp"), [])
+
     async def test_after_trouble_the_next_batch_is_taken(self):
         (self.path / "new").rmdir()
         outcomes = await self.outcomes(self.put(whole(number) for number in range(5)))
@@ -168,6 +179,58 @@ class TroubleTests(BatchTestCase):
         broken = [BrokenBody(OSError(5, "disk error"), good) for good in range(3)]
         await self.outcomes(self.put([whole(1, 1), *broken, whole(2, 1)]))
         self.assertEqual(os.listdir("/proc/self/fd"), before)
+
+
+class FlushTests(BatchTestCase):
+    """One flush for all files, or one for each."""
+
+    def setUp(self):
+        super().setUp()
+        self.descriptor = os.open(self.path, os.O_RDONLY)
+        self.addCleanup(os.close, self.descriptor)
+        self.patch(filesystem, "KINDS", {filesystem.kind_of(self.descriptor)})
+        self.flush = filesystem.Flush()
+
+    async def synced(self, many):
+        """How many files are flushed by themselves when so many messages come."""
+        files = []
+        real = os.fsync
+
+        def counted(descriptor):
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                files.append(descriptor)
+            real(descriptor)
+
+        self.patch(os, "fsync", counted)
+        outcomes = await self.outcomes(self.put(whole(number) for number in range(many)))
+        self.assertEqual(outcomes, [250] * many)
+        return len(files)
+
+    async def test_few_files_are_flushed_by_themselves(self):
+        self.assertEqual(await self.synced(maildir.TOGETHER), maildir.TOGETHER)
+
+    async def test_for_many_files_the_file_system_is_flushed(self):
+        self.assertEqual(await self.synced(maildir.TOGETHER + 1), 1)
+
+    async def test_where_that_cannot_be_relied_on_each_file_is_flushed(self):
+        self.patch(filesystem, "KINDS", set())
+        self.assertEqual(await self.synced(20), 20)
+
+    def test_an_older_linux_does_not_tell_of_errors(self):
+        for release, wanted in (("6.1.0-13-amd64", True), ("5.8.0", True), ("5.7.19", False),
+                                ("4.19", False), ("10.0", True), ("strange", False)):  # fmt: skip
+            self.assertEqual(filesystem.reports_errors(release), wanted)
+        self.patch(filesystem, "ERRORS_SINCE", (1000, 0))
+        self.assertFalse(self.flush(self.descriptor))
+
+    def test_after_a_slow_flush_there_is_a_pause(self):
+        self.assertTrue(self.flush(self.descriptor))
+        self.patch(filesystem, "SLOW", -1)
+        self.assertTrue(self.flush(self.descriptor))
+        self.assertFalse(self.flush(self.descriptor))
+
+    def test_an_error_of_the_system_is_raised(self):
+        self.assertRaises(OSError, self.flush, -1)
 
 
 class ServerTests(SynchronousTestCase):
