@@ -1,11 +1,17 @@
-"""What there is to know about starting programs with C{posix_spawn}."""
+# -*- test-case-name: mvmtr.test.test_programs -*-
+"""Programs that are started with C{posix_spawn} and waited for by the reactor."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 
 @contextlib.contextmanager
@@ -32,15 +38,76 @@ def current_folder(folder: str) -> Iterator[None]:
         os.close(here)
 
 
-def process_descriptor(pid: int) -> int:
+@implementer(IReadDescriptor)
+class Program:
     """
-    A descriptor that tells when a child has ended.
+    One run of a program, whose end a process descriptor (pidfd) tells the reactor.
 
-    @raise OSError: when there can be none; the child is gone then.
+    @ivar pid: its process.
+    @param ended: called with its exit code, negative for a signal, once it has ended.
+    @param group: give it a process group of its own, which is killed with it, and when the
+        reactor goes away. Without one the program goes on by itself then.
     """
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise
+
+    def __init__(
+        self, ended: Callable[[int], None], reactor: IReactorFDSet, group: bool = False
+    ) -> None:
+        self.pid = 0
+        self._descriptor = -1
+        self._ended = ended
+        self._reactor = reactor
+        self._group: dict[str, Any] = {"setpgroup": 0} if group else {}
+
+    def start(
+        self,
+        command: Sequence[bytes | str],
+        environment: Mapping[bytes, bytes],
+        file_actions: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """
+        Start the program; its path is the first word of the command.
+
+        @param file_actions: what becomes of its descriptors, see L{os.posix_spawn}.
+        @raise OSError: when it can't be started.
+        @raise ValueError: when the environment holds what can't be in one.
+        """
+        self.pid = os.posix_spawn(
+            command[0],
+            list(command),
+            environment,
+            file_actions=file_actions,
+            setsigdef=(signal.SIGPIPE,),
+            **self._group,
+        )
+        try:
+            self._descriptor = os.pidfd_open(self.pid)
+        except OSError:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise
+        self._reactor.addReader(self)
+
+    def kill(self) -> None:
+        """End the program and all that it has started, unless it has ended."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        return "program"
+
+    def doRead(self) -> None:
+        """The program has ended."""
+        self._reactor.removeReader(self)
+        os.close(self._descriptor)
+        self._descriptor = -1
+        _pid, status = os.waitpid(self.pid, 0)
+        self._ended(os.waitstatus_to_exitcode(status))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor goes away."""
+        if self._group:
+            self.kill()

@@ -122,6 +122,12 @@ class Settings(Table):
     smtp_server_spool_free: int = control(
         number, 16777216, "bytes", "to be left free on the file systems of spool and queue"
     )
+    smtp_server_programs_max: int = control(
+        number,
+        20,
+        "programs",
+        "for the queue at a time, and as many for RCPTCHECK; more have to wait; 0: no limit",
+    )
     smtp_server_tls_cert: tuple[str, ...] = control(
         names, (), "files", "certificates with their chains; empty: servercert.pem, if there is one"
     )

@@ -12,10 +12,8 @@ user, response and challenge of CRAM-MD5, as the AUTH patches for qmail-smtpd ha
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,13 +21,13 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.auth.sasl import CramCredentials, ICramCredentials, PlainCredentials
-from mvmtr.programs import process_descriptor
+from mvmtr.programs import Program
+from mvmtr.turns import Turns
 
 log = Logger()
 
@@ -38,6 +36,9 @@ BYTES_MAX = 512
 """What a program must be able to read; more is not sent."""
 
 BEHIND = "/bin/true"
+
+AT_A_TIME = 40
+"""Runs of one program; further ones wait for their turn."""
 
 _CAN_NOT_TELL = {2, 111}
 
@@ -50,22 +51,19 @@ class BadProgram(ValueError):
     """A description of a program that can't be run; the message says why."""
 
 
-@implementer(IReadDescriptor)
 class _Run:
     """
-    One run of a program in a process group of its own, waited for by a process descriptor.
+    One run of a program in a process group of its own.
 
     @ivar code: fires with the exit code, negative for a signal, once it has ended; when
         cancelled, the group is killed.
     """
 
-    def __init__(self, command: list[str], reactor: IReactorFDSet) -> None:
-        self.code: Deferred[int] = Deferred(lambda _code: self._kill())
-        self._command = command
-        self._reactor = reactor
-        self._pid = 0
+    def __init__(self, reactor: IReactorFDSet) -> None:
+        self._program = Program(self._ended, reactor, group=True)
+        self.code: Deferred[int] = Deferred(lambda _code: self._program.kill())
 
-    def start(self, fields: bytes, environment: Mapping[bytes, bytes]) -> None:
+    def start(self, command: list[str], fields: bytes, environment: Mapping[bytes, bytes]) -> None:
         """
         Start the program.
 
@@ -79,46 +77,20 @@ class _Run:
             os.close(writing)
         try:
             # What it prints goes nowhere, for it might be what it has read.
-            self._pid = os.posix_spawn(
-                self._command[0],
-                self._command,
+            self._program.start(
+                command,
                 environment,
-                file_actions=(
+                (
                     (os.POSIX_SPAWN_DUP2, reading, DESCRIPTOR),
                     *((os.POSIX_SPAWN_OPEN, one, os.devnull, os.O_RDWR, 0) for one in range(3)),
                 ),
-                setpgroup=0,
-                setsigdef=[signal.SIGPIPE],
             )
         finally:
             os.close(reading)
-        self._descriptor = process_descriptor(self._pid)
-        self._reactor.addReader(self)
 
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def logPrefix(self) -> str:
-        return "checkpassword"
-
-    def doRead(self) -> None:
-        """The program has ended."""
-        self._reactor.removeReader(self)
-        os.close(self._descriptor)
-        _pid, status = os.waitpid(self._pid, 0)
-        self._pid = 0
+    def _ended(self, code: int) -> None:
         if not self.code.called:
-            self.code.callback(os.waitstatus_to_exitcode(status))
-
-    def _kill(self) -> None:
-        """End the program and all that it has started."""
-        if self._pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGKILL)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor goes away; nobody waits for the answer any more."""
-        self._kill()
+            self.code.callback(code)
 
 
 def command_of(description: str) -> tuple[list[str], bool]:
@@ -153,22 +125,28 @@ class CheckPassword:
         self._command, cram = command_of(description)
         self.credentialInterfaces = (ICramCredentials if cram else IUsernamePassword,)
         self._reactor = reactor
+        self._turns = Turns()
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """See L{ICredentialsChecker}."""
         fields = _fields(credentials)
         if fields is None or len(fields) > BYTES_MAX:
             return fail(UnauthorizedLogin())
-        run = _Run(self._command, self._reactor or _the_reactor())
+        client = credentials.environment.get(b"TCPREMOTEIP")
+        code = self._turns.run(client, AT_A_TIME, lambda: self._run(fields, credentials))
+        return code.addCallback(self._ended, credentials.username)
+
+    def _run(self, fields: bytes, credentials: Any) -> Deferred[int]:
+        run = _Run(self._reactor or _the_reactor())
         environment = {**os.environb, **credentials.environment}
         try:
-            run.start(fields, environment)
+            run.start(self._command, fields, environment)
         except OSError as error:
             log.error(
                 "unable to run {program}: {error}", program=self._command[0], error=error.strerror
             )
             return fail(CanNotTell())
-        return run.code.addCallback(self._ended, credentials.username)
+        return run.code
 
     def _ended(self, code: int, user: bytes) -> bytes | tuple[()]:
         if code == 0:

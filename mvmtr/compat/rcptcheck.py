@@ -26,10 +26,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 from collections.abc import Mapping, Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -38,8 +37,9 @@ from zope.interface import implementer
 from mvmtr.interfaces import ICheck
 from mvmtr.log import text_of
 from mvmtr.policy import accepted
-from mvmtr.programs import current_folder, process_descriptor
+from mvmtr.programs import Program, current_folder
 from mvmtr.session import Defer, Reject, Session, Stage, Verdict
+from mvmtr.turns import Turns
 
 log = Logger()
 
@@ -156,19 +156,18 @@ class _Output:
         """The reactor goes away."""
 
 
-@implementer(IReadDescriptor)
 class _Run:
     """
-    One run of a program in a process group of its own, waited for by a process descriptor.
+    One run of a program in a process group of its own.
 
     @ivar verdict: fires once it has ended; when cancelled, the group is killed.
     """
 
-    def __init__(self, program: bytes, reactor: IReactorFDSet) -> None:
-        self.verdict: Deferred[Verdict | None] = Deferred(lambda _verdict: self._kill())
-        self._program = program
+    def __init__(self, path: bytes, reactor: IReactorFDSet) -> None:
+        self._path = path
         self._reactor = reactor
-        self._pid = 0
+        self._program = Program(self._ended, reactor, group=True)
+        self.verdict: Deferred[Verdict | None] = Deferred(lambda _verdict: self._program.kill())
 
     def start(self, home: str, environment: Mapping[bytes, bytes]) -> None:
         """
@@ -183,57 +182,30 @@ class _Run:
             self._reply = _Output(self._reactor)
             undo.callback(self._reply.close)
             with current_folder(home):
-                self._pid = os.posix_spawn(
-                    self._program,
-                    [self._program],
+                self._program.start(
+                    [self._path],
                     environment,
-                    file_actions=(
+                    (
                         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                         (os.POSIX_SPAWN_DUP2, self._log.writing, 1),
                         (os.POSIX_SPAWN_DUP2, self._log.writing, 2),
                         (os.POSIX_SPAWN_DUP2, self._reply.writing, REPLY),
                     ),
-                    setpgroup=0,
-                    setsigdef=[signal.SIGPIPE],
                 )
-            self._descriptor = process_descriptor(self._pid)
             undo.pop_all()
         self._log.start()
         self._reply.start()
-        self._reactor.addReader(self)
 
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def logPrefix(self) -> str:
-        return "rcptcheck"
-
-    def doRead(self) -> None:
-        """The program has ended."""
-        self._reactor.removeReader(self)
-        os.close(self._descriptor)
-        _pid, status = os.waitpid(self._pid, 0)
-        self._pid = 0
-        code = os.waitstatus_to_exitcode(status)
+    def _ended(self, code: int) -> None:
         self._log.close()
         self._reply.close()
-        program = os.fsdecode(self._program)
+        program = os.fsdecode(self._path)
         for line in self._log.data.splitlines():
             log.info("{program}: {line}", program=program, line=text_of(line))
         if not self.verdict.called:
             self.verdict.callback(
                 verdict_of_exit(None if code < 0 else code, self._reply.data, program)
             )
-
-    def _kill(self) -> None:
-        """End the program and all that it has started."""
-        if self._pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGKILL)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor goes away; nobody waits for the answer any more."""
-        self._kill()
 
 
 @implementer(ICheck)
@@ -261,6 +233,7 @@ class RcptCheck:
         self._home = home
         self._reactor = reactor
         self._ours = ours
+        self._turns = Turns()
 
     def check(
         self, session: Session, stage: Stage, argument: bytes
@@ -277,10 +250,17 @@ class RcptCheck:
         environment[b"RECIPIENT"] = argument
         environment[b"HELO"] = session.helo or session.connection.remote_host or b"unknown"
         environment[b"USE_FD4"] = b"1"
+        return self._turns.run(
+            session.connection.remote_ip,
+            session.settings.smtp_server_programs_max,
+            lambda: self._ask(program, environment),
+        )
+
+    def _ask(self, program: bytes, environment: dict[bytes, bytes]) -> Deferred[Verdict | None]:
         run = _Run(program, self._reactor)
         try:
             run.start(self._home, environment)
         except (OSError, ValueError) as error:
             log.error("unable to run {program!r}: {error}", program=program, error=error)
-            return Defer(451, _NOT_RUN, reason=f"{os.fsdecode(program)}: {error}")
+            return succeed(Defer(451, _NOT_RUN, reason=f"{os.fsdecode(program)}: {error}"))
         return run.verdict

@@ -11,28 +11,28 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import struct
 import termios
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from itertools import chain
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import IReactorFDSet, IWriteDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.interfaces import IQueue
-from mvmtr.programs import current_folder, process_descriptor
+from mvmtr.programs import Program, current_folder
 from mvmtr.queue.envelope import qmail_envelope
 from mvmtr.session import Accept, Defer, Reject, Session, Transaction, Verdict, taken
+from mvmtr.turns import Turns
 
 log = Logger()
 
 MESSAGE, ENVELOPE, ERROR_TEXT = 0, 1, 6
 CHUNK = 65536
+"""Bytes that a pipe takes, unless the user has very many of them."""
+
+_NO_BYTES = b"\0\0\0\0"
 
 _READ_ERROR = 54
 _CUSTOM = (82, 88)
@@ -117,10 +117,10 @@ class _Pipe:
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.writing, False)
 
-    def unread(self) -> int:
-        """How many bytes wait in the pipe."""
-        answer = fcntl.ioctl(self.reading, termios.FIONREAD, b"\0\0\0\0")
-        return int(struct.unpack("i", answer)[0])
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits in the pipe."""
+        return fcntl.ioctl(self.reading, termios.FIONREAD, _NO_BYTES) == _NO_BYTES
 
     def close_writing(self) -> None:
         """Let the program see the end of file."""
@@ -156,15 +156,13 @@ class _Feed:
         self._reactor = reactor
         self._then = then
         self._left = b""
-
-    def start(self) -> None:
-        """Write what the pipe takes now."""
-        self._reactor.addWriter(self)
-        self.doWrite()
+        self._is_waiting = False
 
     def stop(self) -> None:
         """Write no more."""
-        self._reactor.removeWriter(self)
+        if self._is_waiting:
+            self._is_waiting = False
+            self._reactor.removeWriter(self)
 
     def fileno(self) -> int:
         return self._pipe.writing
@@ -173,6 +171,7 @@ class _Feed:
         return "qmail-queue"
 
     def doWrite(self) -> None:
+        """Write what the pipe takes now."""
         try:
             while True:
                 self._left = self._left or next(self._chunks, b"")
@@ -181,6 +180,9 @@ class _Feed:
                 self._left = self._left[os.write(self._pipe.writing, self._left) :]
             self.finished = True
         except BlockingIOError:
+            if not self._is_waiting:
+                self._is_waiting = True
+                self._reactor.addWriter(self)
             return
         except (OSError, ValueError) as error:
             log.error("unable to read back a message: {error}", error=error)
@@ -192,98 +194,84 @@ class _Feed:
         self.stop()
 
 
-@implementer(IReadDescriptor)
 class _Run:
     """
-    One run of the program, waited for by a process descriptor in the reactor.
+    One run of the program.
 
     @ivar verdict: fires once it has ended.
     """
 
     def __init__(self, transaction: Transaction, envelope: bytes, reactor: IReactorFDSet) -> None:
         self.verdict: Deferred[Verdict] = Deferred()
-        self.pid = 0
-        self._reactor = reactor
-        self._closing = ExitStack()
+        self._program = Program(self._ended, reactor)
+        self._pipes: list[_Pipe] = []
         try:
-            message_pipe, envelope_pipe, self._error_text = (self._pipe() for _name in range(3))
+            for _name in range(3):
+                self._pipes.append(_Pipe())
         except BaseException:
-            self._closing.close()
+            self._close_pipes()
             raise
-        self._pipes = message_pipe, envelope_pipe
+        message_pipe, envelope_pipe, self._error_text = self._pipes
         self._message = _Feed(message_pipe, _message(transaction), reactor, self._message_ended)
         self._envelope = _Feed(envelope_pipe, iter((envelope,)), reactor, lambda: None)
-        self._closing.callback(self._message.stop)
-        self._closing.callback(self._envelope.stop)
-
-    def _pipe(self) -> _Pipe:
-        pipe = _Pipe()
-        self._closing.callback(pipe.close)
-        return pipe
 
     def start(self, program: bytes, home: str, environment: dict[bytes, bytes]) -> None:
         """
         Start the program.
 
+        @param environment: its variables; ERROR_FD is set in it.
         @raise OSError: when it can't be started.
         """
         descriptor = _error_descriptor(environment)
+        environment[b"ERROR_FD"] = b"%d" % descriptor
+        message_pipe, envelope_pipe, error_text = self._pipes
         dup2 = (
-            (os.POSIX_SPAWN_DUP2, self._pipes[0].reading, MESSAGE),
-            (os.POSIX_SPAWN_DUP2, self._pipes[1].reading, ENVELOPE),
-            (os.POSIX_SPAWN_DUP2, self._error_text.writing, descriptor),
+            (os.POSIX_SPAWN_DUP2, message_pipe.reading, MESSAGE),
+            (os.POSIX_SPAWN_DUP2, envelope_pipe.reading, ENVELOPE),
+            (os.POSIX_SPAWN_DUP2, error_text.writing, descriptor),
         )
-        environment = {**environment, b"ERROR_FD": b"%d" % descriptor}
         try:
-            self._message.start()
+            self._message.doWrite()
             with current_folder(home):
-                self.pid = os.posix_spawn(
-                    program, [program], environment, file_actions=dup2, setsigdef=[signal.SIGPIPE]
-                )
-            self._descriptor = process_descriptor(self.pid)
+                self._program.start([program], environment, dup2)
         except BaseException:
-            self._closing.close()
+            self._close()
             raise
-        self._reactor.addReader(self)
 
     def _message_ended(self) -> None:
         """Only a whole message gets an envelope: without one nothing is put in the queue."""
         if self._message.finished:
-            self._envelope.start()
+            self._envelope.doWrite()
         else:
-            self._pipes[1].close_writing()
+            self._pipes[ENVELOPE].close_writing()
 
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def logPrefix(self) -> str:
-        return "qmail-queue"
-
-    def doRead(self) -> None:
-        """The program has ended."""
-        self._reactor.removeReader(self)
-        os.close(self._descriptor)
-        _pid, status = os.waitpid(self.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        complete = self._envelope.finished and not any(pipe.unread() for pipe in self._pipes)
-        error_text = b""
-        if self._error_text.unread():
-            error_text = os.read(self._error_text.reading, CHUNK)
-        self._closing.close()
-        verdict = verdict_of_exit(None if code < 0 else code, complete, error_text)
+    def _ended(self, code: int) -> None:
+        message_pipe, envelope_pipe, error_text = self._pipes
+        complete = self._envelope.finished and message_pipe.is_empty and envelope_pipe.is_empty
+        text = b"" if error_text.is_empty else os.read(error_text.reading, CHUNK)
+        self._close()
+        verdict = verdict_of_exit(None if code < 0 else code, complete, text)
         if verdict is None:
-            verdict = Accept(text=taken(self.pid), reason=f"qp {self.pid}")
+            pid = self._program.pid
+            verdict = Accept(text=taken(pid), reason=f"qp {pid}")
         self.verdict.callback(verdict)
 
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor goes away; the program goes on by itself."""
+    def _close(self) -> None:
+        self._message.stop()
+        self._envelope.stop()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
 
 
 def _message(transaction: Transaction) -> Iterator[bytes]:
     body = transaction.body
     assert body is not None
-    # An empty piece would be taken for the end.
-    return filter(None, chain((transaction.header,), iter(lambda: body.read(CHUNK), b"")))
+    # For most messages this is all, and one write.
+    yield transaction.header + body.read(max(CHUNK - len(transaction.header), 0))
+    yield from iter(lambda: body.read(CHUNK), b"")
 
 
 def _error_descriptor(environment: dict[bytes, bytes]) -> int:
@@ -311,13 +299,19 @@ class QmailQueue:
         # A program other than qmail's own may keep mail elsewhere.
         queue = os.path.join(home, "queue")
         self.folder = queue if os.path.isdir(queue) else None
+        self._environment = dict(os.environb)
+        self._turns = Turns()
         self._reactor = reactor
 
     def put(self, session: Session) -> Deferred[Verdict]:
-        """Run the program once, for all recipients."""
+        """Run the program once, for all recipients, when it is the client's turn."""
+        limit = session.settings.smtp_server_programs_max
+        return self._turns.run(session.connection.remote_ip, limit, lambda: self._run(session))
+
+    def _run(self, session: Session) -> Deferred[Verdict]:
         transaction = session.transaction
         assert transaction is not None
-        environment = {**os.environb, **session.as_environment()}
+        environment = {**self._environment, **session.as_environment()}
         program = environment.get(b"QMAILQUEUE") or self._program
         try:
             run = _Run(transaction, qmail_envelope(transaction), self._reactor)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from mvmtr.auth import checkpassword
 from mvmtr.auth.checkpassword import BadProgram, CanNotTell, CheckPassword, command_of
 from mvmtr.auth.sasl import CramCredentials, ICramCredentials, PlainCredentials
 from mvmtr.test.auth_support import PASSWORD, USER, program
@@ -166,6 +167,17 @@ class RunTests(TestCase):
             while _is_alive(int(pid)) and time.monotonic() < end:
                 await deferLater(reactor, 0.01)
             self.assertFalse(_is_alive(int(pid)))
+
+    async def test_no_more_run_at_a_time_than_may(self):
+        self.patch(checkpassword, "AT_A_TIME", 1)
+        only = self.home / "only"
+        path = program(
+            self.home,
+            f"#!/bin/sh\nmkdir {only} || exit 1\nsleep 0.01\nrmdir {only}\n",
+        )
+        checker = CheckPassword(path)
+        asked = [checker.requestAvatarId(plain()) for _number in range(5)]
+        self.assertEqual(await gatherResults(asked), [USER] * 5)
 
     async def test_no_descriptor_is_left(self):
         await self.ask(self.exits(0))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mvmtr.auth.checkpassword import AT_A_TIME
 from mvmtr.protocol import descriptors, load, reply
 from mvmtr.protocol.conversation import HELD_ALWAYS
 from mvmtr.protocol.extensions.limits import RECIPIENTS_ALWAYS
+from mvmtr.queue import maildir
 from mvmtr.settings import Settings
 from mvmtr.test.pages import read_pages, table
 from mvmtr.test.support import ROOT
@@ -32,7 +34,7 @@ class LimitsPageTests(SynchronousTestCase):
     def test_every_limit_of_connections_and_sessions_is_in_the_table(self):
         listed = {row[1] for row in table("limits", "What happens at a limit")}
         words = ("connections_", "rate_per", "session_", "_max")
-        others = {"smtp_server_hops_max"}
+        others = {"smtp_server_hops_max", "smtp_server_programs_max"}
         for control in Settings.controls():
             name = control.name
             elsewhere = "_tls_" in name or "_auth_" in name or name in others
@@ -49,3 +51,13 @@ class LimitsPageTests(SynchronousTestCase):
             "A network is a /{} of IPv4 or a /{} of IPv6".format(*load.NETWORK_BITS.values()),
         ):
             self.assertIn(wanted, text)
+
+    def test_the_numbers_of_queues_and_programs_are_those_of_the_code(self):
+        pages = read_pages()[0]
+        for page, wanted in (
+            ("queues", f"up to {maildir.BATCH_MAX} of them"),
+            ("queues", f"more than {maildir.ALONE} bytes"),
+            ("limits", f"passwords {AT_A_TIME} run at a time"),
+            ("auth", f"No more than {AT_A_TIME} of them run"),
+        ):
+            self.assertIn(wanted, " ".join(pages[page].astext().split()))

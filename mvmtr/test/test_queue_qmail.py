@@ -260,6 +260,56 @@ def _is_given_on(descriptor):
         return False
 
 
+class BoundTests(QmailTestCase):
+    """How many run at a time."""
+
+    def session_of(self, client, limit):
+        session = self.session()
+        session.connection = replace(session.connection, remote_ip=client)
+        session.settings = replace(session.settings, smtp_server_programs_max=limit)
+        return session
+
+    async def asked(self, limit, clients):
+        """
+        The clients in the order of their answers. A program waits until as many run as may.
+        """
+        self.script(
+            f"touch {self.home}/running.$$; "
+            f"ls {self.home} | grep -c running >> {self.home}/counts; "
+            "cat >/dev/null; cat <&1 >/dev/null; sleep 0.02; "
+            f"rm {self.home}/running.$$"
+        )
+        order = []
+        answers = [
+            self.queue.put(self.session_of(client, limit)).addCallback(
+                lambda verdict, client=client: order.append((client, verdict.name))
+            )
+            for client in clients
+        ]
+        await gatherResults(answers)
+        self.assertEqual({name for _client, name in order}, {"accept"})
+        self.most = max(map(int, (self.home / "counts").read_text().split()))
+        return [client for client, _name in order]
+
+    async def test_no_more_run_at_a_time_than_may_and_all_are_answered(self):
+        await self.asked(2, [b"192.0.2.1"] * 8)
+        self.assertLessEqual(self.most, 2)
+
+    async def test_one_client_with_much_mail_does_not_keep_another_one_waiting(self):
+        order = await self.asked(1, [b"192.0.2.1"] * 6 + [b"192.0.2.2"])
+        self.assertEqual(order.index(b"192.0.2.2"), 2)
+
+    async def test_without_a_limit_all_run_at_a_time(self):
+        self.script(
+            f"touch {self.home}/running.$$; "
+            f"while [ $(ls {self.home} | grep -c running) -lt 25 ]; do sleep 0.01; done; "
+            "cat >/dev/null; cat <&1 >/dev/null"
+        )
+        answers = [self.queue.put(self.session_of(b"192.0.2.1", 0)) for _ in range(25)]
+        verdicts = await gatherResults(answers)
+        self.assertEqual({verdict.name for verdict in verdicts}, {"accept"})
+
+
 class RefusalTests(QmailTestCase):
     """What the program answers."""
 

@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
@@ -263,6 +264,16 @@ class RcptCheckTests(ProgramTestCase):
         waiting = Deferred.fromCoroutine(self.ask(check, recipient=b"first"))
         self.assertEqual((await self.ask(check, recipient=b"second")).code, 550)
         self.assertIsNone(await waiting)
+
+    async def test_no_more_run_at_a_time_than_may(self):
+        check = self.program("mkdir only || exit 1", "sleep 0.01", "rmdir only", "exit 112")
+        session = self.session()
+        session.settings = replace(session.settings, smtp_server_programs_max=1)
+        asked = [
+            Deferred.fromCoroutine(self.ask(check, session, b"r%d@x.example" % number))
+            for number in range(5)
+        ]
+        self.assertEqual(await gatherResults(asked), [None] * 5)
 
     async def test_recipients_of_relay_clients_are_left_alone(self):
         check = self.program("exit 100")
