@@ -7,8 +7,9 @@ import gc
 
 from twisted.application import app
 from twisted.application.service import IService
-from twisted.plugins.mvmtr_plugin import mvmtr
 from twisted.scripts.twistd import ServerOptions, runApp
+
+from twisted.plugins.mvmtr_plugin import mvmtr
 
 
 class _Maker:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -152,7 +152,7 @@ class Secured(Flow):
 
         plain = self.transport
         plain.unregisterProducer()
-        factory = TLSMemoryBIOFactory(creator, False, None)
+        factory = TLSMemoryBIOFactory(creator, False, Factory())
         self.transport = plain.protocol = factory.protocol(factory, self, False)
         self.transport.makeConnection(plain)
         self.transport.registerProducer(self, True)
