@@ -7,6 +7,7 @@ README.rst beside this file says how to read what it prints.
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import socket
 import subprocess
@@ -97,6 +98,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only those whose name has this in it")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
+    # An installed mvmtr has its bytecode, whether or not its user may write there.
+    for package in ("mvmtr", "twisted"):
+        compileall.compile_dir(ROOT / package, quiet=1)
     tools = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as folder:
         for name, text in CONTROLS.items():
