@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -76,7 +76,7 @@ class StdioTests(SynchronousTestCase):
         self.addCleanup(process.stdin.close)
         self.assertEqual(process.stdout.readline()[:4], b"220 ")
         process.stdout.close()
-        with suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError):
             # It may have noticed by itself, and be gone.
             os.write(process.stdin.fileno(), b"NOOP\r\n")
         self.assertEqual(process.wait(20), 1)
