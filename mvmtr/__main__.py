@@ -8,6 +8,7 @@ foreground.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -32,7 +33,9 @@ def main() -> None:
         from mvmtr.auth.password import main as password
 
         sys.exit(password(sys.argv[2:]))
-    from twisted.scripts.twistd import run
+    # Most of what is loaded stays to the end; mvmtr.twistd turns this back.
+    gc.disable()
+    from mvmtr.twistd import run
 
     sys.argv[:1] = ["twistd", "--nodaemon", "--pidfile=", "mvmtr"]
     run()

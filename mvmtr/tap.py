@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
@@ -16,7 +16,6 @@ from twisted.logger import Logger
 
 from mvmtr import worker
 from mvmtr.assemble import Assembly, ConfigurationError, Sources, inherited
-from mvmtr.auth.portal import portal_for
 from mvmtr.compat.tcpserver import connection_from_environment, forget_client
 from mvmtr.live import LiveConfiguration
 from mvmtr.log import use_twistd
@@ -24,11 +23,13 @@ from mvmtr.options import ConfigurationOptions
 from mvmtr.protocol.door import Door
 from mvmtr.protocol.peer import ip_of
 from mvmtr.protocol.reply import CONTROLS_UNREADABLE, reply_of
-from mvmtr.protocol.server import CannotListen, Listener, ReceiverFactory
 from mvmtr.protocol.tls import Newest
 from mvmtr.session import Connection, altered
 from mvmtr.settings import Settings
 from mvmtr.values import SettingError
+
+if TYPE_CHECKING:
+    from mvmtr.protocol.server import Listener
 
 log = Logger()
 
@@ -91,8 +92,7 @@ def makeService(options: Options) -> IService:
     What can't be read or opened ends the program with one line on standard error and
     status 1; with C{--stdio} the client hears 421 as well.
     """
-    from twisted.internet import reactor
-
+    reactor = _reactor(options)
     try:
         live = LiveConfiguration(_sources(options), reactor)
         if not options["stdio"] or SMTPS in os.environb:
@@ -104,6 +104,8 @@ def makeService(options: Options) -> IService:
     _warn(options, live.assembly)
     if options["stdio"]:
         return _linked(options, _stdio_service(options, live.assembly, reactor), reactor)
+    from mvmtr.protocol.server import CannotListen
+
     listener = _listener(options, live, reactor)
     try:
         if options.link is not None and not _another_user(options):
@@ -143,6 +145,22 @@ def _end_with(status: int) -> None:
         atexit.register(os._exit, status)
 
 
+def _reactor(options: Options) -> Any:
+    """
+    The reactor, which must not be there before the options are known.
+
+    For one session it comes without OpenSSL, unless code of others may want that of it.
+    """
+    others = options["checks"] or options["auth"] or options["queue"].startswith("python:")
+    if options["stdio"] and not others:
+        from mvmtr.reactor import plain_reactor
+
+        return plain_reactor()
+    from twisted.internet import reactor
+
+    return reactor
+
+
 def _another_user(options: Options) -> bool:
     """Whether the process is to be that of another user; files that are made are that one's."""
     return options.parent is not None and options.parent["uid"] is not None
@@ -179,6 +197,8 @@ def _warn(options: Options, assembly: Assembly) -> None:
 
 
 def _stdio_service(options: Options, assembly: Assembly, reactor: Any) -> IService:
+    from mvmtr.auth.portal import portal_for
+    from mvmtr.protocol.server import ReceiverFactory
     from mvmtr.protocol.stdio import StdioService
 
     connection = connection_from_environment(dict(os.environb))
@@ -211,6 +231,9 @@ def _stdio_service(options: Options, assembly: Assembly, reactor: Any) -> IServi
 
 
 def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listener:
+    from mvmtr.auth.portal import portal_for
+    from mvmtr.protocol.server import Listener, ReceiverFactory
+
     if b"RELAYCLIENT" in os.environb:
         log.warn("RELAYCLIENT in the environment of a listening mvmtr means nothing")
     forget_client(os.environb)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -139,11 +139,26 @@ class Secured(Flow):
             return
         creator, self._creator = self._creator, None
         if data.startswith(_HANDSHAKE):
-            self.transport.startTLS(creator)
-            self.transport.protocol.dataReceived(data)
+            plain = self.transport
+            self._put_tls_under(creator)
+            plain.protocol.dataReceived(data)
         else:
             self._handshake_over()
             self.spoke_in_clear()
+
+    def _put_tls_under(self, creator: Any) -> None:
+        if hasattr(self.transport, "startTLS"):
+            self.transport.startTLS(creator)
+            return
+        # A reactor without OpenSSL has transports that don't know how; see mvmtr.reactor.
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        plain = self.transport
+        plain.unregisterProducer()
+        factory = TLSMemoryBIOFactory(creator, False, Factory())
+        self.transport = plain.protocol = factory.protocol(factory, self, False)
+        self.transport.makeConnection(plain)
+        self.transport.registerProducer(self, True)
 
     def handshakeCompleted(self) -> None:
         """See L{IHandshakeListener}."""

@@ -10,7 +10,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
@@ -222,6 +221,9 @@ def endpoint_of(reactor: Any, description: str) -> tuple[Any, bool | None]:
         C{None} where the endpoint does TLS itself.
     @raise ValueError: or other errors, when there is no such endpoint.
     """
+    # It loads OpenSSL, which a session of --stdio may do without.
+    from twisted.internet.endpoints import serverFromString
+
     kind, _colon, rest = description.partition(":")
     if kind in ("tls", "tls6"):
         return serverFromString(reactor, f"{kind.replace('tls', 'tcp')}:{rest}"), True

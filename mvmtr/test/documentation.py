@@ -271,7 +271,8 @@ class Examples(NamesExamples, MflExamples):
 
     def _parse(self, command: str) -> Options:
         words = shlex.split(command)
-        words = words[words.index("twistd") + 1 :]
+        # The program mvmtr is twistd with this command and no other.
+        words = words[words.index("twistd") + 1 if "twistd" in words else words.index("mvmtr") :]
         user = pwd.getpwuid(os.getuid()).pw_name
         group = grp.getgrgid(os.getgid()).gr_name
         stand_ins = {"--uid=qmaild": f"--uid={user}", "--gid=nofiles": f"--gid={group}"}

@@ -144,6 +144,9 @@ class ExampleTests(SynchronousTestCase):
     def test_the_examples_of_mfl_reference_hold(self):
         self.hold("mfl-reference")
 
+    def test_the_examples_of_starting_hold(self):
+        self.hold("starting")
+
     def test_the_examples_of_inspecting_hold(self):
         self.hold("inspecting")
 
