@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mvmtr.test.certificates import Authority
 from mvmtr.test.support import environment, folder, free_port, twistd
 from mvmtr.test.test_listener_limits import PATIENCE, LimitTestCase
 from mvmtr.workers import WORKERS_MAX, number_of
@@ -190,6 +192,28 @@ class SharedLimitTests(WorkersTestCase):
         for client in self.assert_welcome(*["127.0.1.1"] * 4):
             client.close()
         self.assert_refused("127.0.1.1", "the limit for one client is 4 in 3600 seconds")
+
+    def test_failed_passwords(self):
+        passwords = self.home / "passwords"
+        passwords.write_text("joe@local.example:right\n")
+        self.serve(
+            f"--auth=file:{passwords}",
+            "--set=smtp_server_auth_insecure=on",
+            "--set=smtp_server_auth_failures_max=4",
+            "--set=smtp_server_auth_delay=0",
+        )
+        wrong = base64.b64encode(b"\0joe@local.example\0wrong")
+        for code in (535, 535, 535, 535, 454, 454):
+            (client,) = self.assert_welcome("127.0.0.1")
+            said = self.dialogue(client, b"EHLO c\r\nAUTH PLAIN " + wrong + b"\r\n", 2)
+            self.assertEqual(said, [250, code])
+
+    def test_handshakes(self):
+        (self.control / "servercert.pem").write_text(Authority(self.home).text("mx.example"))
+        self.serve("--set=smtp_server_tls_handshakes_max=2")
+        for codes in ([250, 220], [250, 220], [250, 454], [250, 454]):
+            (client,) = self.assert_welcome("127.0.0.1")
+            self.assertEqual(self.dialogue(client, b"EHLO c\r\nSTARTTLS\r\n", 2), codes)
 
     def test_clients_that_come_all_at_once_do_not_exceed_a_limit(self):
         self.serve("--max-per-address=20")
