@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_workers -*-
+# -*- test-case-name: mvmtr.test.test_workers,mvmtr.test.test_workers_limits -*-
 """
 The parent of several L{workers<mvmtr.worker>}: it opens the ports, and watches who serves them.
 """
@@ -147,7 +147,7 @@ class Workers(Service):
         """A worker serves; one of before may go."""
         log.info("worker {pid} is ready", pid=process.pid)
         self._begun = True
-        if self._former:
+        if self._former and process in self._serving:
             self._end(self._former.pop())
 
     def _end(self, process: _Process) -> None:
