@@ -128,7 +128,10 @@ class Workers(Service):
                 self._sections.pop()
         except OSError as error:
             log.error("no worker can be started: {error}", error=error)
-            self._later(PAUSE_MAX, self._fill)
+            if self._begun or self._serving:
+                self._later(PAUSE_MAX, self._fill)
+            else:
+                self._reactor.callWhenRunning(self._give_up)
 
     def _start(self, section: int) -> None:
         process = _Process(self, section, self._reactor.seconds())
