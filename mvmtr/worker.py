@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_workers -*-
+# -*- test-case-name: mvmtr.test.test_workers,mvmtr.test.test_workers_limits -*-
 """
 A worker: one of several processes that serve the same ports.
 
@@ -94,8 +94,8 @@ def main() -> None:
 
     global current
     current = Worker(*json.loads(sys.argv.pop(1)))
-    # What the terminal says is for the parent.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What the terminal says is for the parent. To ignore it would be inherited by programs.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
     sys.argv[0] = "twistd"
     run()
 

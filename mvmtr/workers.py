@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_workers -*-
+# -*- test-case-name: mvmtr.test.test_workers,mvmtr.test.test_workers_limits -*-
 """
 The parent of several L{workers<mvmtr.worker>}: it opens the ports, and watches who serves them.
 """
@@ -128,7 +128,10 @@ class Workers(Service):
                 self._sections.pop()
         except OSError as error:
             log.error("no worker can be started: {error}", error=error)
-            self._later(PAUSE_MAX, self._fill)
+            if self._begun or self._serving:
+                self._later(PAUSE_MAX, self._fill)
+            else:
+                self._reactor.callWhenRunning(self._give_up)
 
     def _start(self, section: int) -> None:
         process = _Process(self, section, self._reactor.seconds())
@@ -147,7 +150,7 @@ class Workers(Service):
         """A worker serves; one of before may go."""
         log.info("worker {pid} is ready", pid=process.pid)
         self._begun = True
-        if self._former:
+        if self._former and process in self._serving:
             self._end(self._former.pop())
 
     def _end(self, process: _Process) -> None:

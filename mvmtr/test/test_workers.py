@@ -11,11 +11,8 @@ import subprocess
 import threading
 import time
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from mvmtr.test.support import environment, folder, free_port, twistd
+from mvmtr.test.support import environment, free_port, twistd
 from mvmtr.test.test_listener_limits import PATIENCE, LimitTestCase
-from mvmtr.workers import WORKERS_MAX, number_of
 
 TEXT = b"Subject: x\r\n\r\nhello\r\n.\r\n"
 ENVELOPE = b"MAIL FROM:<s@client.example>\r\nRCPT TO:<r@local.example>\r\n"
@@ -31,44 +28,6 @@ def checks_in(folder, statement):
         "    return RcptDomains(())\n"
     )
     return os.pathsep.join([environment()["PYTHONPATH"], str(folder)])
-
-
-class NumberTests(SynchronousTestCase):
-    """What can be asked for."""
-
-    def test_a_number_or_as_many_as_there_are_cpus(self):
-        self.assertEqual([number_of(text) for text in (None, "1", "12")], [1, 1, 12])
-        self.assertEqual(number_of("auto"), len(os.sched_getaffinity(0)))
-
-    def test_all_else_is_refused(self):
-        for text in ("", "0", "-1", "two", "1.5", "²", str(WORKERS_MAX + 1), "9" * 5000):
-            self.assertRaises(ValueError, number_of, text)
-
-
-class OptionTests(SynchronousTestCase):
-    """What makes no sense is one line, and nothing is started."""
-
-    def test_bad_options_are_one_line(self):
-        for options, wanted in (
-            (["--workers=0"], "mvmtr: --workers: '0' is neither a number from 1 to"),
-            (["--workers=many"], "mvmtr: --workers: 'many' is neither a number"),
-            (["--stdio", "--workers=2"], "mvmtr: --stdio and --workers exclude each other"),
-            (
-                ["--workers=2", "--assess=local", "--assess-store=memory:"],
-                "mvmtr: --workers: memory: would be another one for each worker",
-            ),
-        ):
-            done = subprocess.run(
-                twistd("-n", "--pidfile=", "mvmtr", "--no-qmail", "--queue=discard:", *options),
-                capture_output=True,
-                env=environment(),
-                cwd=folder(self),
-                timeout=PATIENCE,
-            )
-            self.assertEqual(done.returncode, 1)
-            error = done.stderr.decode()
-            self.assertIn(wanted, error)
-            self.assertEqual(error.count("\n"), 1, error)
 
 
 class WorkersTestCase(LimitTestCase):
@@ -163,50 +122,6 @@ class SessionTests(WorkersTestCase):
         self.server.terminate()
         self.server.wait(PATIENCE)
         self.assertFalse(path.exists())
-
-
-class SharedLimitTests(WorkersTestCase):
-    """Limits are those of all workers together."""
-
-    number = 3
-
-    def test_connections_of_all_of_a_client_and_of_a_network(self):
-        self.serve(
-            "--max-connections=8",
-            "--max-per-address=3",
-            "--set=smtp_server_connections_per_network=5",
-        )
-        first, *_ = self.assert_welcome(*["127.0.1.1"] * 3)
-        self.assert_refused("127.0.1.1", "the limit for one client is 3 at a time")
-        self.assert_welcome("127.0.1.2", "127.0.1.3")
-        self.assert_refused("127.0.1.4", "the limit for one network is 5 at a time")
-        self.assert_welcome("127.0.2.1", "127.0.3.1", "127.0.4.1")
-        self.assert_refused("127.0.5.1", "the limit is 8 at a time")
-        self.assertEqual(self.dialogue(first, b"QUIT\r\n", 1), [221])
-        self.wait_until(lambda: self.hello("127.0.5.1")[0][:4] == b"220 ", "no place")
-
-    def test_rates(self):
-        self.serve("--set=smtp_server_rate_per_address=4", "--set=smtp_server_rate_time=3600")
-        for client in self.assert_welcome(*["127.0.1.1"] * 4):
-            client.close()
-        self.assert_refused("127.0.1.1", "the limit for one client is 4 in 3600 seconds")
-
-    def test_clients_that_come_all_at_once_do_not_exceed_a_limit(self):
-        self.serve("--max-per-address=20")
-        clients = [self.connect("127.0.1.1") for _ in range(60)]
-        lines = [self.first_line(client)[:4] for client in clients]
-        self.assertEqual((lines.count(b"220 "), lines.count(b"421 ")), (20, 40))
-
-    def test_places_of_a_worker_that_was_killed_are_free(self):
-        self.serve("--max-per-address=6")
-        self.assert_welcome(*["127.0.1.1"] * 6)
-        self.assert_refused("127.0.1.1", "the limit for one client is 6 at a time")
-        for pid in self.workers():
-            os.kill(pid, signal.SIGKILL)
-        self.wait_for_ready(2 * self.number)
-        self.assert_welcome(*["127.0.1.1"] * 6)
-        line, _client = self.hello("127.0.1.1")
-        self.assertEqual(line[:4], b"421 ")
 
 
 class KillTests(WorkersTestCase):
