@@ -93,7 +93,7 @@ class LiveConfiguration:
         return is_good
 
     def refresh_unless_busy(self) -> None:
-        """Read again what was edited; with many connections in a short time not for each of them."""
+        """Read again what was edited; when many connect in a short time not for each of them."""
         now = time.monotonic()
         if now - self._busy_since >= BUSY_TIME:
             self._busy_since = now

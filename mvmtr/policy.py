@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import lru_cache
 from inspect import iscoroutine
 from typing import Any, Union
@@ -22,13 +22,14 @@ log = Logger()
 
 
 @lru_cache(maxsize=256)
-def _is_kind_of_deferred(kind: type) -> bool:
+def _is_kind_of_deferred(kind: Any) -> bool:
     return issubclass(kind, Deferred)
 
 
 def is_deferred(value: object) -> bool:
     """What C{isinstance} says, which is slow for a class as abstract as Deferred is."""
-    return _is_kind_of_deferred(type(value))
+    kind: Hashable = type(value)
+    return _is_kind_of_deferred(kind)
 
 
 def settled(value: Any) -> Any:
@@ -111,7 +112,9 @@ class Policy:
         limit = session.settings.smtp_server_check_timeout
         answer.addTimeout(limit, self._clock)
         answer.addCallback(_answered, check, session, stage)
-        return answer.addErrback(_failed, check, session, stage)
+        answer.addErrback(_failed, check, session, stage)
+        decided: Answer = answer
+        return decided
 
 
 def _answered(verdict: object, check: ICheck, session: Session, stage: Stage) -> Verdict | None:

@@ -233,7 +233,10 @@ class IncomingMessage:
             answer: Any = then(put, self._queued)
         except Exception:
             return self._queue_failed(Failure())
-        return answer.addErrback(self._queue_failed) if is_deferred(answer) else answer
+        if is_deferred(answer):
+            answer.addErrback(self._queue_failed)
+        verdict: Deferred[Verdict] | Verdict = answer
+        return verdict
 
     def _queued(self, verdict: object) -> Verdict:
         if not isinstance(verdict, Verdict):
