@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from inspect import iscoroutine
 from typing import Any, Union
@@ -28,8 +28,7 @@ def _is_kind_of_deferred(kind: Any) -> bool:
 
 def is_deferred(value: object) -> bool:
     """What C{isinstance} says, which is slow for a class as abstract as Deferred is."""
-    kind: Hashable = type(value)
-    return _is_kind_of_deferred(kind)
+    return _is_kind_of_deferred(type(value))  # type: ignore[arg-type]
 
 
 def settled(value: Any) -> Any:

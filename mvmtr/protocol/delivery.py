@@ -235,8 +235,8 @@ class IncomingMessage:
             return self._queue_failed(Failure())
         if is_deferred(answer):
             answer.addErrback(self._queue_failed)
-        verdict: Deferred[Verdict] | Verdict = answer
-        return verdict
+        told: Deferred[Verdict] | Verdict = answer
+        return told
 
     def _queued(self, verdict: object) -> Verdict:
         if not isinstance(verdict, Verdict):
