@@ -96,7 +96,9 @@ class DataDecoder:
         """
         held = len(self._held)
         buffer = self._held + raw
-        end = buffer.find(END)
+        # Without it there is neither an end nor a dot to be taken off; one look instead of two.
+        dot = buffer.find(b"\r\n.")
+        end = buffer.find(END, dot) if dot >= 0 else -1
         if end >= 0:
             self.finished = True
             self.rest = buffer[end + len(END) :]
@@ -106,12 +108,14 @@ class DataDecoder:
             complete = buffer[: len(buffer) - _undecided(buffer)]
             self._held = buffer[len(complete) :]
             self._counter.feed(raw)
-        return self._decode(complete)
+        return self._decode(complete, dot)
 
-    def _decode(self, raw: bytes) -> bytes:
+    def _decode(self, raw: bytes, dot: int) -> bytes:
         if not raw:
             return raw
-        if b"\r\n.\r" in raw:
+        if dot < 0:
+            pass
+        elif raw.find(b"\r\n.\r", dot) >= 0:
             raw = _STUFFED_DOT.sub(b"\r\n", raw)
         else:
             raw = raw.replace(b"\r\n.", b"\r\n")
