@@ -5,7 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from mvmtr.session import Connection
+
+
+def environment_for(connection: Connection, variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """
+    The environment of a program that is run on behalf of a connection.
+
+    @param variables: those of the connection or its session, and what is said to the program.
+    """
+    return dict(variables) if connection.complete else {**os.environb, **variables}
 
 
 @contextlib.contextmanager

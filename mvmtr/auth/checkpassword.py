@@ -160,9 +160,8 @@ class CheckPassword:
         if fields is None or len(fields) > BYTES_MAX:
             return fail(UnauthorizedLogin())
         run = _Run(self._command, self._reactor or _the_reactor())
-        environment = {**os.environb, **credentials.environment}
         try:
-            run.start(fields, environment)
+            run.start(fields, credentials.environment)
         except OSError as error:
             log.error(
                 "unable to run {program}: {error}", program=self._command[0], error=error.strerror

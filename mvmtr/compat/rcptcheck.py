@@ -38,7 +38,7 @@ from zope.interface import implementer
 from mvmtr.interfaces import ICheck
 from mvmtr.log import text_of
 from mvmtr.policy import accepted
-from mvmtr.programs import current_folder, process_descriptor
+from mvmtr.programs import current_folder, environment_for, process_descriptor
 from mvmtr.session import Defer, Reject, Session, Stage, Verdict
 
 log = Logger()
@@ -271,7 +271,8 @@ class RcptCheck:
             return None
         if self._ours and not accepted(self._ours, session, stage, argument):
             return None
-        environment = {**os.environb, **session.connection.as_environment()}
+        connection = session.connection
+        environment = environment_for(connection, connection.as_environment())
         transaction = session.transaction
         environment[b"SENDER"] = transaction.reverse_path if transaction else b""
         environment[b"RECIPIENT"] = argument

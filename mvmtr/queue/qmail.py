@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.interfaces import IQueue
-from mvmtr.programs import current_folder, process_descriptor
+from mvmtr.programs import current_folder, environment_for, process_descriptor
 from mvmtr.queue.envelope import qmail_envelope
 from mvmtr.session import Accept, Defer, Reject, Session, Transaction, Verdict, taken
 
@@ -317,7 +317,7 @@ class QmailQueue:
         """Run the program once, for all recipients."""
         transaction = session.transaction
         assert transaction is not None
-        environment = {**os.environb, **session.as_environment()}
+        environment = environment_for(session.connection, session.as_environment())
         program = environment.get(b"QMAILQUEUE") or self._program
         try:
             run = _Run(transaction, qmail_envelope(transaction), self._reactor)

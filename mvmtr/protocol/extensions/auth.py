@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mvmtr.auth import sasl
+from mvmtr.programs import environment_for
 from mvmtr.protocol import reply, xtext
 from mvmtr.protocol.conversation import ANSWER_MAX
 from mvmtr.protocol.extensions import Extension
@@ -175,8 +176,9 @@ class _Exchange:
         if objection is not None:
             self._refuse(objection, credentials.username)
             return
-        credentials.environment = receiver.session.connection.as_environment()
-        who = _who(receiver.session.connection.remote_ip)
+        connection = receiver.session.connection
+        credentials.environment = environment_for(connection, connection.as_environment())
+        who = _who(connection.remote_ip)
         failures = receiver.load.auth_failures
         period = self._settings.smtp_server_auth_failures_time
         began = receiver.seconds()
