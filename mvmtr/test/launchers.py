@@ -1,0 +1,124 @@
+"""What tests of the hand-off share: both launchers, and a mvmtr that runs already."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mvmtr.test.support import folder, twistd
+from mvmtr.test.test_stdio import plain_environment
+
+SOURCES = Path(__file__).parent.parent / "launcher"
+SCRIPT = SOURCES / "mvmtr-handoff"
+
+WARNINGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror")
+
+LAUNCHERS = ("Script", "Compiled")
+
+
+@functools.cache
+def compiled() -> Path | None:
+    """The launcher in C, made once; C{None} where there is no compiler."""
+    if shutil.which("cc") is None:
+        return None
+    home = Path(tempfile.mkdtemp(prefix="mvmtr-test-"))
+    atexit.register(shutil.rmtree, home)
+    program = home / "mvmtr-handoff"
+    subprocess.run(["cc", *WARNINGS, "-o", program, SOURCES / "mvmtr-handoff.c"], check=True)
+    return program
+
+
+def with_each_launcher(case: type) -> Iterator[tuple[str, type]]:
+    """A test case for each launcher, made of one that runs its C{launcher}."""
+    for kind in LAUNCHERS:
+        program = SCRIPT if kind == "Script" else compiled()
+        name = f"{kind}{case.__name__}"
+        attributes: dict[str, Any] = {"launcher": program, "__module__": case.__module__}
+        if program is None:
+            attributes["skip"] = "there is no C compiler (cc)"
+        yield name, type(name, (case,), attributes)
+
+
+def until(there: Callable[[], Any], what: str, patience: float = 60) -> Any:
+    """Wait for something that has to come."""
+    end = time.monotonic() + patience
+    while not (found := there()):
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(0.01)
+    return found
+
+
+class Resident:
+    """
+    A mvmtr that takes connections over.
+
+    @param options: of mvmtr.
+    @param variables: those of its own environment.
+    @ivar path: of its socket.
+    @ivar log: the file of its log.
+    """
+
+    def __init__(
+        self,
+        test: Any,
+        *options: str,
+        home: Path | None = None,
+        endpoint: str = "",
+        twisted: tuple[str, ...] = (),
+        **variables: str,
+    ) -> None:
+        home = home or folder(test)
+        self.path = home / "socket"
+        self.log = home / "resident.log"
+        endpoint = f"--listen=handoff:{self.path}{endpoint}"
+        command = twistd("--nodaemon", "--pidfile=", *twisted, "mvmtr", endpoint, *options)
+        before = len(self.logged)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=plain_environment(**variables),
+                cwd=home,
+            )
+        test.addCleanup(self.end, signal.SIGKILL)
+        until(
+            lambda: "starting up" in self.logged[before:] or self.process.poll() is not None,
+            "the resident",
+        )
+        until(lambda: self.path.exists() or self.process.poll() is not None, "the socket")
+
+    @property
+    def logged(self) -> str:
+        """All that it has logged."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Stop it by a signal; how it ended."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a TCP connection over loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname(), 60)
+        return ours, server.accept()[0]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    return os.path.exists(f"/proc/{pid}")
