@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,21 +20,31 @@ from mvmtr.test.support import folder, twistd
 from mvmtr.test.test_stdio import plain_environment
 
 SOURCES = Path(__file__).parent.parent / "launcher"
-SCRIPT = SOURCES / "mvmtr-handoff"
-
 WARNINGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror")
 
 LAUNCHERS = ("Script", "Compiled")
 
 
-@functools.cache
-def compiled() -> Path | None:
-    """The launcher in C, made once; C{None} where there is no compiler."""
-    if shutil.which("cc") is None:
-        return None
+def _folder() -> Path:
     home = Path(tempfile.mkdtemp(prefix="mvmtr-test-"))
     atexit.register(shutil.rmtree, home)
-    program = home / "mvmtr-handoff"
+    return home
+
+
+@functools.cache
+def script() -> Path:
+    """The launcher in Python, beside an interpreter, as it is installed."""
+    home = _folder()
+    (home / "python3").symlink_to(os.path.realpath(sys.executable))
+    return Path(shutil.copy(SOURCES / "mvmtr-handoff", home))
+
+
+@functools.cache
+def compiled() -> Path | None:
+    """The launcher in C; C{None} where there is no compiler."""
+    if shutil.which("cc") is None:
+        return None
+    program = _folder() / "mvmtr-handoff"
     subprocess.run(["cc", *WARNINGS, "-o", program, SOURCES / "mvmtr-handoff.c"], check=True)
     return program
 
@@ -41,7 +52,7 @@ def compiled() -> Path | None:
 def with_each_launcher(case: type) -> Iterator[tuple[str, type]]:
     """A test case for each launcher, made of one that runs its C{launcher}."""
     for kind in LAUNCHERS:
-        program = SCRIPT if kind == "Script" else compiled()
+        program = script() if kind == "Script" else compiled()
         name = f"{kind}{case.__name__}"
         attributes: dict[str, Any] = {"launcher": program, "__module__": case.__module__}
         if program is None:
@@ -83,7 +94,7 @@ class Resident:
         self.log = home / "resident.log"
         endpoint = f"--listen=handoff:{self.path}{endpoint}"
         command = twistd("--nodaemon", "--pidfile=", *twisted, "mvmtr", endpoint, *options)
-        before = len(self.logged)
+        self._before = len(self.logged)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -94,11 +105,12 @@ class Resident:
                 cwd=home,
             )
         test.addCleanup(self.end, signal.SIGKILL)
-        until(
-            lambda: "starting up" in self.logged[before:] or self.process.poll() is not None,
-            "the resident",
-        )
-        until(lambda: self.path.exists() or self.process.poll() is not None, "the socket")
+        until(self._is_ready, "the resident")
+
+    def _is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"ended with {self.process.returncode}: {self.logged}")
+        return "starting up" in self.logged[self._before :] and self.path.exists()
 
     @property
     def logged(self) -> str:
@@ -117,8 +129,3 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname(), 60)
         return ours, server.accept()[0]
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
-    return os.path.exists(f"/proc/{pid}")
