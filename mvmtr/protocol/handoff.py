@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_handoff -*-
+# -*- test-case-name: mvmtr.test.test_handoff,mvmtr.test.test_handoff_sessions -*-
 """
 Connections that other programs have accepted and hand over, by a Unix socket.
 

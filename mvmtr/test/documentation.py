@@ -65,7 +65,9 @@ HANDED_OVER = (
 BY_HAND = {
     "pip install .": "wants to fetch packages",
     "tcpserver -x /etc/tcp.smtp.cdb -u 7791 -g 2108 0 25 /var/qmail/bin/qmail-smtpd": "not ours",
-    **dict.fromkeys(HANDED_OVER, "wants port 25; test_handoff has the same with another port"),
+    **dict.fromkeys(
+        HANDED_OVER, "wants port 25; test_handoff_tcpserver has the same with another port"
+    ),
 }
 """Commands that no test runs, and why."""
 

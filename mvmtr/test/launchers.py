@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
@@ -16,10 +17,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mvmtr.test.support import folder, twistd
-from mvmtr.test.test_stdio import plain_environment
+from twisted.trial.unittest import SynchronousTestCase
+
+from mvmtr.test.support import Recorder, control_folder, folder, twistd
+from mvmtr.test.test_stdio import TCP, plain_environment
 
 SOURCES = Path(__file__).parent.parent / "launcher"
+SORRY = b"421 4.3.2 service is not available now, try again later (#4.3.2)\r\n"
+"""What a launcher says when nobody takes its connection over."""
+
 WARNINGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror")
 
 LAUNCHERS = ("Script", "Compiled")
@@ -129,3 +135,65 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname(), 60)
         return ours, server.accept()[0]
+
+
+def rest(connection):
+    """All that is said until the end."""
+    said = b""
+    try:
+        while piece := connection.recv(65536):
+            said += piece
+    except ConnectionResetError:
+        pass
+    return said
+
+
+class Handed(SynchronousTestCase):
+    """What the tests with a launcher share."""
+
+    launcher = None
+
+    def setUp(self):
+        self.home = folder(self)
+        self.control = control_folder(self.home, {"me": "mx.example", "rcpthosts": "ours.example"})
+        self.recorder = Recorder(self.home)
+        self.record = os.fsdecode(self.recorder.environment[b"RECORD_DIR"])
+
+    def resident(self, *options, **keywords):
+        control = f"--control-dir={self.control}"
+        self.server = Resident(self, control, *options, home=self.home, **keywords)
+        return self.server
+
+    def launch(self, stdin, *options, path=None, user=None, variables=TCP, **more):
+        """Start a launcher as tcpserver does."""
+        environment = {"RECORD_DIR": self.record, "PATH": os.environ["PATH"], **variables, **more}
+        process = subprocess.Popen(
+            [self.launcher, *options[:1], path or self.home / "socket", *options[1:]],
+            stdin=stdin,
+            stdout=stdin,
+            stderr=subprocess.PIPE,
+            env=environment,
+            user=user,
+        )
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        stdin.close()
+        return process
+
+    def connect(self, *options, pair=socket_pair, **keywords):
+        """Connect to a launcher; our end, and the process."""
+        ours, theirs = pair()
+        ours.settimeout(60)
+        self.addCleanup(ours.close)
+        return ours, self.launch(theirs, *options, **keywords)
+
+    def session(self, data, *options, **keywords):
+        """A session as a whole: what was said, and how the launcher ended."""
+        ours, process = self.connect(*options, **keywords)
+        with contextlib.suppress(OSError):
+            ours.sendall(data)
+            ours.shutdown(socket.SHUT_WR)
+        said = rest(ours)
+        _nothing, complaint = process.communicate(timeout=60)
+        return said, process.returncode, complaint.decode()

@@ -7,10 +7,9 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from mvmtr.protocol import handoff
-from mvmtr.test.launchers import SOURCES
+from mvmtr.test.launchers import SORRY, SOURCES
 from mvmtr.test.pages import read_pages
 from mvmtr.test.support import ROOT
-from mvmtr.test.test_handoff import SORRY
 
 # Installed alone, the package has no documentation to test.
 skip = None if (ROOT / "docs").is_dir() else "there is no documentation here"

@@ -164,7 +164,7 @@ class OptionTests(TestCase):
         for example in examples:
             words = shlex.split(example.replace("\\\n", ""))
             if "mvmtr-handoff" in words:
-                # This one has no options of mvmtr; test_handoff has the program.
+                # This one has no options of mvmtr; test_handoff_tcpserver runs the program.
                 continue
             options = self.options(*words[words.index("mvmtr") + 1 :])
             for endpoint in options["listen"]:
