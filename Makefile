@@ -8,7 +8,8 @@
 PYTHON = python3
 VENV = .venv
 BIN = $(VENV)/bin
-SOURCES = setup.cfg pyproject.toml $(shell find mvmtr twisted -name '*.py' -o -name '*.json')
+SOURCES = setup.cfg setup.py pyproject.toml $(wildcard mvmtr/launcher/*) \
+	$(shell find mvmtr twisted -name '*.py' -o -name '*.json')
 
 .PHONY: run test tests lint fuzz docs bench soak clean
 

@@ -66,6 +66,7 @@ class Sources:
     @ivar overrides: controls by name, as text, from the command line.
     @ivar checks: checks that stand before all others.
     @ivar submission: the server is for the submission of new mail.
+    @ivar handoff: whether connections bring environments of their own.
     @ivar assess: the way to who is asked for hints, a L{Link<mvmtr.assess.link.Link>}.
     """
 
@@ -76,6 +77,7 @@ class Sources:
     checks: tuple[ICheck, ...] = ()
     submission: bool = False
     start_file: str | None = None
+    handoff: bool = False
     assess: Any = None
 
 
@@ -343,7 +345,8 @@ def _recipient_checks(
 
         checks.append(Users(home))
     program = settings.smtp_server_rcptcheck
-    if program or b"RCPTCHECK" in os.environb or sources.tcp_rules is not None:
+    brought = sources.tcp_rules is not None or sources.handoff
+    if program or brought or b"RCPTCHECK" in os.environb:
         from mvmtr.compat.rcptcheck import RcptCheck
 
         checks.append(RcptCheck(program, home, reactor, ours))

@@ -13,6 +13,7 @@ from twisted.python.reflect import namedAny
 
 from mvmtr import __version__
 from mvmtr.assemble import CONTROL_DIR, Sources
+from mvmtr.protocol.server import HANDOFF
 from mvmtr.values import SettingError
 
 
@@ -226,5 +227,6 @@ class ConfigurationOptions(usage.Options):
             checks=tuple(self["checks"]),
             submission=bool(self["submission"]),
             start_file=self["start-file"],
+            handoff=any(each.startswith(f"{HANDOFF}:") for each in self["listen"]),
             assess=self.link,
         )

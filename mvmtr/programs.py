@@ -7,11 +7,29 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from mvmtr.session import Connection
+
+
+def environment_for(connection: Connection, variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """
+    The environment of a program that is run on behalf of a connection.
+
+    @param variables: those of the connection or its session, and what is said to the program.
+    """
+    return dict(variables) if connection.complete else {**_own_environment(), **variables}
+
+
+@lru_cache(maxsize=1)
+def _own_environment() -> dict[bytes, bytes]:
+    """That of this process, as it is when the first program runs; a copy takes its time."""
+    return dict(os.environb)
 
 
 @contextlib.contextmanager

@@ -171,6 +171,8 @@ class Connection:
     @ivar environment: the variables that hold for this connection (RELAYCLIENT,
         DATABYTES, QMAILQUEUE and whatever else was set for it).
     @ivar denied: why the connection is refused; empty when it is not.
+    @ivar complete: whether C{environment} is all that programs get that are run on behalf of
+        this connection. Otherwise it comes on top of what this process itself has.
     """
 
     remote_ip: bytes | None = None
@@ -181,6 +183,7 @@ class Connection:
     forwarded_by: bytes | None = None
     environment: Mapping[bytes, bytes] = field(default_factory=dict)
     denied: str = ""
+    complete: bool = False
 
     def as_environment(self) -> dict[bytes, bytes]:
         """

@@ -23,6 +23,7 @@ from mvmtr.values import (
     positive,
     some_of,
     switch,
+    users,
     words,
 )
 
@@ -178,6 +179,12 @@ class Settings(Table):
     )
     smtp_server_xclient_networks: tuple[Network, ...] = control(
         networks, (), "networks", "of clients that may speak for others by XCLIENT"
+    )
+    smtp_server_handoff_users: tuple[int, ...] = control(
+        users,
+        (),
+        "users",
+        "that may hand over connections, besides root and the server's own; names or numbers",
     )
     smtp_server_greet_delay: int = control(
         number, 0, "seconds", "before the greeting; who speaks earlier gets 554; 0: no delay"

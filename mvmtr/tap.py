@@ -6,30 +6,31 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mvmtr import worker
 from mvmtr.assemble import Assembly, ConfigurationError, Sources, inherited
-from mvmtr.compat.tcpserver import connection_from_environment, forget_client
+from mvmtr.compat.tcpserver import connection_from_environment, described, forget_client
 from mvmtr.live import LiveConfiguration
 from mvmtr.log import use_twistd
 from mvmtr.options import ConfigurationOptions
 from mvmtr.protocol.door import Door
-from mvmtr.protocol.peer import ip_of
 from mvmtr.protocol.reply import CONTROLS_UNREADABLE, reply_of
-from mvmtr.protocol.tls import Newest
+from mvmtr.protocol.tls import CertificateError, Newest
 from mvmtr.session import Connection, altered
 from mvmtr.settings import Settings
 from mvmtr.values import SettingError
 
 if TYPE_CHECKING:
-    from mvmtr.protocol.server import Listener
+    from mvmtr.protocol.server import Listener, ReceiverFactory
 
 log = Logger()
 
@@ -47,6 +48,9 @@ Examples:
           --set smtp_server_rcpt_domains=example.org
   on IPv6, and on IPv4 as well where the system takes that there, as Linux does:
       twistd mvmtr --listen=tcp6:25
+  for connections that tcpserver accepts and mvmtr-handoff hands over:
+      twistd --uid=7791 --gid=2108 mvmtr --listen=handoff:/run/mvmtr.sock
+      tcpserver -x /etc/tcp.smtp.cdb -u 7791 -g 2108 0 25 mvmtr-handoff /run/mvmtr.sock
   with TLS from the first byte on port 465, with the certificate in the control folder:
       twistd mvmtr --listen=tcp:25 --listen=tls:465
   on some addresses only:
@@ -112,6 +116,7 @@ def makeService(options: Options) -> IService:
             options.link.try_store()
         # Now, and not when the service starts, for twistd has no terminal any more then.
         listener.bind()
+        _give_away(options, listener)
     except (CannotListen, SettingError) as error:
         sys.exit(f"mvmtr: {error}")
     if worker.current is not None:
@@ -166,6 +171,19 @@ def _another_user(options: Options) -> bool:
     return options.parent is not None and options.parent["uid"] is not None
 
 
+def _give_away(options: Options, listener: Listener) -> None:
+    """Let Unix sockets be those of the user that the process becomes; others may not connect."""
+    if options.parent is None or worker.current is not None:
+        return
+    owner = [
+        -1 if options.parent[name] is None else options.parent[name] for name in ("uid", "gid")
+    ]
+    for port in listener.ports:
+        address = port.getHost()
+        if isinstance(address, UNIXAddress) and address.name and owner != [-1, -1]:
+            os.chown(address.name, *owner)
+
+
 def _linked(options: Options, service: IService, reactor: Any) -> IService:
     """The service together with the way to who is asked for hints, if there is one."""
     if options.link is None:
@@ -201,16 +219,8 @@ def _stdio_service(options: Options, assembly: Assembly, reactor: Any) -> IServi
     from mvmtr.protocol.server import ReceiverFactory
     from mvmtr.protocol.stdio import StdioService
 
-    connection = connection_from_environment(dict(os.environb))
-
-    def describe(raw: Connection) -> Connection:
-        if raw.forwarded_by is not None:
-            # This process is for one connection only.
-            forget_client(os.environb)
-            return replace(raw, local_host=connection.local_host, environment=dict(os.environb))
-        if connection.remote_ip is None and connection.local_ip is None:
-            return replace(connection, remote_ip=raw.remote_ip, local_ip=raw.local_ip)
-        return connection
+    connection = connection_from_environment(dict(os.environb), complete=True)
+    describe = partial(described, connection)
 
     factory = ReceiverFactory(assembly.for_connection, portal_for(options["auth"]), describe)
     settings = assembly.configuration.settings
@@ -219,9 +229,7 @@ def _stdio_service(options: Options, assembly: Assembly, reactor: Any) -> IServi
         context = assembly.configuration.tls
         if context is None:
             sys.exit("mvmtr: SMTPS is set, but there is no certificate")
-    door = Door(
-        factory, lambda: settings, context, lambda addr: connection.remote_ip or ip_of(addr)
-    )
+    door = Door(factory, lambda: settings, context, connection)
     parent = None
     if b"UCSPITLS" in os.environb or b"SSL_PROTOCOL" in os.environb:
         from mvmtr.protocol.ucspi import Parent
@@ -277,7 +285,32 @@ def _listener(options: Options, live: LiveConfiguration, reactor: Any) -> Listen
         reload=lambda: live.refresh(force=True),
         door=door,
         inherited=inherited_ports,
+        handoff=lambda: _handoff(live, factory, settings, certificates, reactor),
     )
+
+
+def _handoff(
+    live: LiveConfiguration,
+    factory: ReceiverFactory,
+    settings: Callable[[], Settings],
+    certificates: Callable[[], Any],
+    reactor: Any,
+) -> Any:
+    """What takes connections over; each is served just as with C{--stdio} in its environment."""
+    from mvmtr.protocol.handoff import HandoffFactory, Refused
+
+    def door(environment: Mapping[bytes, bytes]) -> Door:
+        if b"UCSPITLS" in environment or b"SSL_PROTOCOL" in environment:
+            raise Refused("its parent does TLS for it (UCSPITLS, SSL_PROTOCOL)")
+        live.refresh()
+        connection = connection_from_environment(environment, complete=True)
+        try:
+            context = Newest(certificates) if SMTPS in environment else None
+        except CertificateError as error:
+            raise Refused(f"SMTPS is set, but {error}") from None
+        return Door(factory, settings, context, connection, partial(described, connection))
+
+    return HandoffFactory(reactor, door, settings)
 
 
 def _names(mode: str, settings: Settings, reactor: Any) -> Callable[[bytes], Any] | None:

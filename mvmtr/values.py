@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pwd
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,6 +69,20 @@ def names(text: str) -> tuple[str, ...]:
 def words(text: str) -> tuple[bytes, ...]:
     """Words as bytes, separated by blanks or commas."""
     return tuple(_encoded(word) for word in names(text))
+
+
+def users(text: str) -> tuple[int, ...]:
+    """Users of the system, as names or numbers, separated by blanks or commas; their numbers."""
+    return tuple(_user(word) for word in names(text))
+
+
+def _user(word: str) -> int:
+    if word.isascii() and word.isdigit():
+        return number(word)
+    try:
+        return pwd.getpwnam(word).pw_uid
+    except (KeyError, ValueError):
+        raise SettingError(f"there is no user {word!r}") from None
 
 
 def lines(text: str) -> tuple[bytes, ...]:

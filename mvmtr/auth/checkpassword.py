@@ -138,9 +138,8 @@ class CheckPassword:
 
     def _run(self, fields: bytes, credentials: Any) -> Deferred[int]:
         run = _Run(self._reactor or _the_reactor())
-        environment = {**os.environb, **credentials.environment}
         try:
-            run.start(self._command, fields, environment)
+            run.start(self._command, fields, credentials.environment)
         except OSError as error:
             log.error(
                 "unable to run {program}: {error}", program=self._command[0], error=error.strerror

@@ -92,12 +92,12 @@ class Credentials:
     """
     What a client gave to say who it is.
 
-    @ivar environment: the variables for a program that checks it.
+    @ivar environment: that of a program that checks it.
     @ivar final: what the client is to hear before it is logged in, if there is such a thing.
     """
 
     username: bytes
-    environment: Mapping[bytes, bytes] = {}
+    environment: Mapping[bytes, bytes] = os.environb
     final: bytes | None = None
 
     def __init__(self, username: bytes) -> None:

@@ -37,7 +37,7 @@ from zope.interface import implementer
 from mvmtr.interfaces import ICheck
 from mvmtr.log import text_of
 from mvmtr.policy import accepted
-from mvmtr.programs import Program, current_folder
+from mvmtr.programs import Program, current_folder, environment_for
 from mvmtr.session import Defer, Reject, Session, Stage, Verdict
 from mvmtr.turns import Turns
 
@@ -244,7 +244,8 @@ class RcptCheck:
             return None
         if self._ours and not accepted(self._ours, session, stage, argument):
             return None
-        environment = {**os.environb, **session.connection.as_environment()}
+        connection = session.connection
+        environment = environment_for(connection, connection.as_environment())
         transaction = session.transaction
         environment[b"SENDER"] = transaction.reverse_path if transaction else b""
         environment[b"RECIPIENT"] = argument

@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from dataclasses import replace
 
 from mvmtr.session import Connection
 
 _OF_CLIENT = (b"PROTO", b"RELAYCLIENT")
 
 
-def connection_from_environment(environment: Mapping[bytes, bytes]) -> Connection:
+def connection_from_environment(
+    environment: Mapping[bytes, bytes], complete: bool = False
+) -> Connection:
     """
     Who talks to whom, from C{TCP…} variables, or C{TCP6…} where C{PROTO} says so or the
     former are missing.
+
+    @param complete: whether these are all variables that programs are to have.
     """
     families = (b"TCP6", b"TCP") if environment.get(b"PROTO") == b"TCP6" else (b"TCP", b"TCP6")
 
@@ -28,7 +33,27 @@ def connection_from_environment(environment: Mapping[bytes, bytes]) -> Connectio
         local_ip=value(b"LOCALIP"),
         local_host=value(b"LOCALHOST"),
         environment=environment,
+        complete=complete,
     )
+
+
+def described(told: Connection, raw: Connection) -> Connection:
+    """
+    A connection that a parent has accepted.
+
+    @param told: what the parent tells of it.
+    @param raw: what else is known: from the socket, or from a proxy or client that speaks for
+        another client. What the parent says of the one does not hold for the other.
+    """
+    if raw.forwarded_by is not None:
+        environment = dict(told.environment)
+        forget_client(environment)
+        return replace(
+            raw, local_host=told.local_host, environment=environment, complete=told.complete
+        )
+    if told.remote_ip is None and told.local_ip is None:
+        return replace(told, remote_ip=raw.remote_ip, local_ip=raw.local_ip)
+    return told
 
 
 def forget_client(environment: MutableMapping[bytes, bytes]) -> None:

@@ -63,7 +63,7 @@ class Adopting:
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         """See L{IReactorTCP<twisted.internet.interfaces.IReactorTCP>}."""
-        return self._adopt(factory, backlog)
+        return self.adopt(factory, backlog)
 
     def listenUNIX(
         self,
@@ -74,11 +74,12 @@ class Adopting:
         wantPID: bool = False,
     ) -> Any:
         """See L{IReactorUNIX<twisted.internet.interfaces.IReactorUNIX>}."""
-        return self._adopt(factory, backlog)
+        return self.adopt(factory, backlog)
 
     listenSSL = PosixReactorBase.listenSSL
 
-    def _adopt(self, factory: Any, backlog: int) -> Any:
+    def adopt(self, factory: Any, backlog: int) -> Any:
+        """The port; for endpoints that would open it themselves."""
         with socket.socket(fileno=self._descriptor) as opened:
             os.set_inheritable(opened.fileno(), False)
             port: Any

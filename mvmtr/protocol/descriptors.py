@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import socket
+import stat
 
 SPARE = 64
 """Descriptors that sessions leave to files, programs, and what else the process does."""
@@ -40,3 +42,13 @@ def room(most: int) -> int:
             return most - probe.fileno()
     except OSError:
         return 0
+
+
+def stream_family(descriptor: int) -> int | None:
+    """The address family of a descriptor that is a stream socket; C{None} for all else."""
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return None
+    with socket.socket(fileno=os.dup(descriptor)) as connection:
+        known = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+        is_stream = connection.type == socket.SOCK_STREAM and connection.family in known
+        return connection.family if is_stream else None

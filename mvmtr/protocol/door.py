@@ -35,7 +35,9 @@ class Door(ServerFactory):
     @param settings: gives the settings of now.
     @param context: when there is TLS from the first byte, an L{IOpenSSLServerConnectionCreator
         <twisted.internet.interfaces.IOpenSSLServerConnectionCreator>}.
-    @param peer: the IP address that belongs to an address of a transport.
+    @param known: who talks to whom, where all connections are from one client and the transport
+        does not tell.
+    @param describe: as of the factory, where this is about other connections.
     @ivar passed: told the protocol of each session that begins, and C{None} for each
         connection that ends before one.
     @ivar waiting: the connections whose header has not come yet.
@@ -50,14 +52,16 @@ class Door(ServerFactory):
         factory: ReceiverFactory,
         settings: Callable[[], Settings],
         context: Any = None,
-        peer: Callable[[Any], bytes | None] = ip_of,
+        known: Connection | None = None,
+        describe: Callable[[Connection], Connection] | None = None,
     ) -> None:
         self.waiting: set[_Header] = set()
         self.passed: Callable[[Protocol | None], None] = lambda _protocol: None
         self.secure = context is not None
         self.factory = factory
         self._settings = settings
-        self._peer = peer
+        self._known = None if known is None or known.remote_ip is None else known
+        self._describe = describe
         self._wrapper: Any = None
         if self.secure:
             from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -67,9 +71,9 @@ class Door(ServerFactory):
     def buildProtocol(self, addr: Any) -> Protocol:
         """See L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}."""
         settings = self._settings()
-        peer = self._peer(addr)
+        peer = ip_of(addr) if self._known is None else self._known.remote_ip
         if not is_within(peer, settings.smtp_server_proxy_networks):
-            return self.session(addr, None)
+            return self.session(addr, self._known)
         if len(self.waiting) >= settings.smtp_server_connections_max:
             refuse_connection(peer, TOO_MANY.by("proxy").because("too many without a header"))
             return _Refusal(b"" if self.secure else reply_of(TOO_MANY))
@@ -81,7 +85,7 @@ class Door(ServerFactory):
 
         @param known: who talks to whom, when the transport does not tell.
         """
-        protocol = self.factory.buildProtocol(addr, known)
+        protocol = self.factory.buildProtocol(addr, known, self._describe)
         self.passed(protocol)
         if self._wrapper is None:
             return protocol

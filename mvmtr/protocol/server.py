@@ -39,6 +39,9 @@ class CannotListen(Exception):
     """An endpoint that makes no sense or can't be opened; the message is one line."""
 
 
+HANDOFF = "handoff"
+"""The kind of endpoint that connections are handed over to."""
+
 BUSY_TIMEOUT = 5
 """Seconds that a client has to hear that there are too many; a TLS handshake is part of it."""
 
@@ -118,11 +121,14 @@ class ReceiverFactory(ServerFactory):
         self._portal = portal
         self._describe = describe
 
-    def buildProtocol(self, addr: Any, known: Connection | None = None) -> Protocol:
+    def buildProtocol(
+        self, addr: Any, known: Connection | None = None, describe: Any = None
+    ) -> Protocol:
         """
         See L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}.
 
         @param known: who talks to whom, when the transport does not tell.
+        @param describe: for this connection, in the place of the usual one.
         """
         address = ip_of(addr) if known is None else known.remote_ip
         settings = _DEFAULTS if self._settings is None else self._settings()
@@ -130,7 +136,8 @@ class ReceiverFactory(ServerFactory):
         if objection is not None:
             refuse_connection(address, objection)
             return self._turn_away(objection)
-        receiver = Receiver(self._configure, self._portal, self._describe, self.load)
+        describe = describe or self._describe
+        receiver = Receiver(self._configure, self._portal, describe, self.load)
         receiver.known = known
         receiver.handshake_timeout = settings.smtp_server_timeout_tls
         receiver.handshakes_max = settings.smtp_server_tls_handshakes_max
@@ -215,7 +222,7 @@ def stopped_in_time(factory: ReceiverFactory, seconds: int, reactor: Any) -> Def
 def endpoint_of(reactor: Any, description: str) -> tuple[Any, bool | None]:
     """
     The endpoint that is described, as for C{serverFromString}; C{tls:} and C{tls6:} are as
-    C{tcp:} and C{tcp6:}, with TLS from the first byte.
+    C{tcp:} and C{tcp6:}, with TLS from the first byte; C{handoff:} is a socket for launchers.
 
     @return: the endpoint, and whether mvmtr's own TLS is to be there from the first byte;
         C{None} where the endpoint does TLS itself.
@@ -225,6 +232,10 @@ def endpoint_of(reactor: Any, description: str) -> tuple[Any, bool | None]:
     from twisted.internet.endpoints import serverFromString
 
     kind, _colon, rest = description.partition(":")
+    if kind == HANDOFF:
+        from mvmtr.protocol.handoff import HandoffEndpoint
+
+        return HandoffEndpoint(reactor, rest), False
     if kind in ("tls", "tls6"):
         return serverFromString(reactor, f"{kind.replace('tls', 'tcp')}:{rest}"), True
     return serverFromString(reactor, description), None if kind == "ssl" else False
@@ -241,6 +252,7 @@ class Listener(Service):
         be there from the first byte.
     @param inherited: descriptors of the ports, one for each endpoint, when another process has
         opened them.
+    @param handoff: gives what listens to launchers.
     """
 
     def __init__(
@@ -252,8 +264,10 @@ class Listener(Service):
         reload: Callable[[], Any] | None = None,
         door: Callable[[bool], Any] | None = None,
         inherited: Sequence[int] = (),
+        handoff: Callable[[], Any] | None = None,
     ) -> None:
         self._inherited = inherited
+        self._handoff = handoff
         self._door = door
         self.reload = reload
         self._former_handler: Any = None
@@ -272,7 +286,7 @@ class Listener(Service):
         for number, description in enumerate(self._endpoints):
             try:
                 endpoint, secure = endpoint_of(self._opener(number), description)
-                opening = endpoint.listen(self._behind(secure))
+                opening = endpoint.listen(self._behind(description, secure))
             except Exception as error:
                 raise CannotListen(f"cannot listen on {description!r}: {error}") from error
             result: list[Any] = []
@@ -295,7 +309,9 @@ class Listener(Service):
 
         return Adopting(self._reactor, self._inherited[number])
 
-    def _behind(self, secure: bool | None) -> Any:
+    def _behind(self, description: str, secure: bool | None) -> Any:
+        if self._handoff is not None and description.startswith(f"{HANDOFF}:"):
+            return self._handoff()
         if self._door is None or secure is None:
             return self._factory
         return self._door(secure)

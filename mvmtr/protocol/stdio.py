@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
 from twisted.logger import Logger
 
+from mvmtr.protocol.descriptors import stream_family
 from mvmtr.protocol.door import Door
 from mvmtr.protocol.server import stopped_in_time
 from mvmtr.protocol.smtp import Receiver
@@ -27,12 +27,8 @@ log = Logger()
 
 def tcp_family(descriptor: int) -> int | None:
     """The address family of a descriptor that is a TCP socket; C{None} for all else."""
-    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-        return None
-    with socket.socket(fileno=os.dup(descriptor)) as connection:
-        if connection.type != socket.SOCK_STREAM:
-            return None
-        return connection.family if connection.family in (socket.AF_INET, socket.AF_INET6) else None
+    family = stream_family(descriptor)
+    return family if family in (socket.AF_INET, socket.AF_INET6) else None
 
 
 class StdioService(Service):

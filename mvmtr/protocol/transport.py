@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet import tcp
+from twisted.internet import tcp, unix
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
@@ -83,6 +83,6 @@ class PromptServer(tcp.Server):
 
 def make_prompt(port: Any) -> None:
     """Let a listening port have such connections, if it is one of TCP."""
-    # A port of Unix sockets is one of TCP as far as inheritance goes.
-    if type(port) is tcp.Port:
+    # As far as inheritance goes, a port of Unix sockets is one of TCP.
+    if isinstance(port, tcp.Port) and not isinstance(port, unix.Port):
         port.transport = PromptServer

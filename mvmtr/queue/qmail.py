@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mvmtr.interfaces import IQueue
-from mvmtr.programs import Program, current_folder
+from mvmtr.programs import Program, current_folder, environment_for
 from mvmtr.queue.envelope import qmail_envelope
 from mvmtr.session import Accept, Defer, Reject, Session, Transaction, Verdict, taken
 from mvmtr.turns import Turns
@@ -299,7 +299,6 @@ class QmailQueue:
         # A program other than qmail's own may keep mail elsewhere.
         queue = os.path.join(home, "queue")
         self.folder = queue if os.path.isdir(queue) else None
-        self._environment = dict(os.environb)
         self._turns = Turns()
         self._reactor = reactor
 
@@ -311,7 +310,7 @@ class QmailQueue:
     def _run(self, session: Session) -> Deferred[Verdict]:
         transaction = session.transaction
         assert transaction is not None
-        environment = {**self._environment, **session.as_environment()}
+        environment = environment_for(session.connection, session.as_environment())
         program = environment.get(b"QMAILQUEUE") or self._program
         try:
             run = _Run(transaction, qmail_envelope(transaction), self._reactor)

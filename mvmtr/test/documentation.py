@@ -56,9 +56,18 @@ PROGRAMS = Path(sys.executable).parent
 CHECKS = ROOT / "examples" / "checks"
 QUEUES = ROOT / "examples" / "queues"
 
+HANDED_OVER = (
+    "tcpserver -x /etc/tcp.smtp.cdb -u 7791 -g 2108 0 25 mvmtr-handoff /run/mvmtr.sock",
+    "tcpserver -x /etc/tcp.smtp.cdb -u 7791 -g 2108 0 25 mvmtr-handoff --fallback /run/mvmtr.sock "
+    "--control-dir=/var/qmail/control",
+)
+
 BY_HAND = {
     "pip install .": "wants to fetch packages",
     "tcpserver -x /etc/tcp.smtp.cdb -u 7791 -g 2108 0 25 /var/qmail/bin/qmail-smtpd": "not ours",
+    **dict.fromkeys(
+        HANDED_OVER, "wants port 25; test_handoff_tcpserver has the same with another port"
+    ),
 }
 """Commands that no test runs, and why."""
 

@@ -57,8 +57,8 @@ class StillFactory(ReceiverFactory):
             (lambda: assembly.configuration.settings) if limited else None,
         )
 
-    def buildProtocol(self, addr: Any, known: Any = None) -> Any:
-        protocol: Any = super().buildProtocol(addr, known)
+    def buildProtocol(self, addr: Any, known: Any = None, describe: Any = None) -> Any:
+        protocol: Any = super().buildProtocol(addr, known, describe)
         protocol.callLater = self.clock.callLater
         protocol.seconds = self.clock.seconds
         return protocol

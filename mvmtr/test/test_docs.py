@@ -78,6 +78,9 @@ class ExampleTests(SynchronousTestCase):
         self.patch(pages, "read_pages", lambda: ({"x": page}, ""))
         self.assertRaises(AssertionError, Examples(self).hold, "x")
 
+    def test_the_examples_of_handoff_hold(self):
+        self.hold("handoff")
+
     def test_the_examples_of_README_hold(self):
         self.hold("README")
 

@@ -19,6 +19,16 @@ from mvmtr.test.support import ROOT, control_folder, folder
 skip = None if (ROOT / "setup.cfg").is_file() else "there is no source here"
 
 
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+
+
+def wheel(source, target, **variables):
+    """Build a wheel."""
+    environment = {**os.environ, **variables}
+    command = [*PIP, "wheel", "--no-deps", "-w", target, source]
+    subprocess.run(command, check=True, env=environment)
+
+
 @functools.cache
 def installed() -> str:
     """
@@ -33,10 +43,9 @@ def installed() -> str:
     site = os.path.join(home, "site")
     ignored = shutil.ignore_patterns(".*", "_trial_temp*", "build", "Maildir")
     shutil.copytree(ROOT, source, ignore=ignored)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", wheels, source], check=True)
-    (wheel,) = os.listdir(wheels)
-    install = [*pip, "install", "--target", site, os.path.join(wheels, wheel)]
+    wheel(source, wheels)
+    (made,) = os.listdir(wheels)
+    install = [*PIP, "install", "--target", site, os.path.join(wheels, made)]
     subprocess.run(install, check=True)
     # In the place of the cache a folder, which not even root can write to.
     os.mkdir(os.path.join(site, "twisted", "plugins", "dropin.cache"))
@@ -113,6 +122,31 @@ class WheelTests(SynchronousTestCase):
         script = os.path.join(self.site, "bin", "mvmtr")
         expected = (0, f"mvmtr {__version__}\n", "")
         self.assertEqual(self.run_program(sys.executable, script, "--version"), expected)
+
+    def test_the_launcher_is_compiled_where_there_is_a_compiler(self):
+        launcher = os.path.join(self.site, "bin", "mvmtr-handoff")
+        with open(launcher, "rb") as file:
+            is_program = file.read(4) == b"\x7fELF"
+        self.assertEqual(is_program, shutil.which("cc") is not None)
+        (wheel,) = os.listdir(os.path.join(self.site, "..", "wheels"))
+        self.assertEqual(wheel.endswith("-py3-none-any.whl"), not is_program)
+        self.assert_explains(launcher)
+
+    def test_without_a_compiler_the_launcher_is_a_script_and_the_wheel_for_all_machines(self):
+        home = folder(self)
+        wheel(os.path.join(self.site, "..", "source"), home, CC="no-such-compiler")
+        (name,) = os.listdir(home)
+        self.assertEqual(name, f"mvmtr-{__version__}-py3-none-any.whl")
+        target = home / "target"
+        subprocess.run([*PIP, "install", "--no-deps", "--target", target, home / name], check=True)
+        launcher = target / "bin" / "mvmtr-handoff"
+        self.assertEqual(launcher.read_bytes()[:10], b"#!/bin/sh\n")
+        self.assert_explains(launcher)
+
+    def assert_explains(self, launcher):
+        status, said, complaint = self.run_program(launcher)
+        self.assertEqual((status, said), (1, ""))
+        self.assertTrue(complaint.startswith("mvmtr-handoff: usage: mvmtr-handoff SOCKET"))
 
     def test_the_plugin_file_loads_nothing_heavy(self):
         code = (

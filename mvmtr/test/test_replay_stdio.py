@@ -15,6 +15,7 @@ import subprocess
 import termios
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -71,8 +72,8 @@ def _unread(connection: socket.socket) -> int:
     return int(struct.unpack("i", answer)[0])
 
 
-class ReplayStdioTests(SynchronousTestCase):
-    """One test for each chosen case."""
+class ReplayStdio(SynchronousTestCase):
+    """What the tests share."""
 
     maxDiff = None
 
@@ -86,13 +87,12 @@ class ReplayStdioTests(SynchronousTestCase):
         }
         control = control_folder_of(case, home)
         elsewhere = support.folder(self)
+        command = self.command(home, [f"--control-dir={control}", *case.get("args", [])], name)
         ours, theirs = socket.socketpair()
         begin = time.time()
         with theirs, open(home / "log", "wb") as log:
             process = subprocess.Popen(
-                support.twistd(
-                    "mvmtr", f"--control-dir={control}", "--stdio", *case.get("args", [])
-                ),
+                command,
                 stdin=theirs,
                 stdout=theirs,
                 stderr=log,
@@ -108,6 +108,18 @@ class ReplayStdioTests(SynchronousTestCase):
         self.assertNotIn("Traceback", (home / "log").read_text())
         self.assertEqual(list(elsewhere.iterdir()), [])
 
+    def command(self, home: Path, arguments: list[str], name: str) -> list[Any]:
+        """
+        What serves a connection.
+
+        @param arguments: of mvmtr.
+        """
+        return support.twistd("mvmtr", "--stdio", *arguments)
+
+
+class ReplayStdioTests(ReplayStdio):
+    """One test for each chosen case."""
+
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
@@ -116,15 +128,20 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
 
 
 def _replayed(name: str, case: dict[str, Any]) -> Any:
-    def test(self: ReplayStdioTests) -> None:
+    def test(self: ReplayStdio) -> None:
         self.replay(name, case)
 
     test.__doc__ = case["purpose"]
     return test
 
 
-for _name in CASES if "MVMTR_REPLAY_ALL" in os.environ else CHOSEN:
-    setattr(ReplayStdioTests, method_name(_name), _replayed(_name, CASES[_name]))
+def replaying(tests: type[ReplayStdio]) -> None:
+    """Add a test for each case, as far as they are chosen."""
+    for name in CASES if "MVMTR_REPLAY_ALL" in os.environ else CHOSEN:
+        setattr(tests, method_name(name), _replayed(name, CASES[name]))
+
+
+replaying(ReplayStdioTests)
 
 
 class ChosenTests(SynchronousTestCase):

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mvmtr.auth import sasl
+from mvmtr.programs import environment_for
 from mvmtr.protocol import reply, xtext
 from mvmtr.protocol.conversation import ANSWER_MAX
 from mvmtr.protocol.extensions import Extension
@@ -180,12 +181,13 @@ class _Exchange:
         """Ask whether the credentials are right. Until that is known, it counts as a failure."""
         receiver = self._receiver
         limit, period = _limit(receiver)
-        who = _who(receiver.session.connection.remote_ip)
+        connection = receiver.session.connection
+        who = _who(connection.remote_ip)
         failures = receiver.load.auth_failures
         if not failures.begin(who, limit, period):
             self._refuse(_not_now(limit, period), credentials.username)
             return
-        credentials.environment = receiver.session.connection.as_environment()
+        credentials.environment = environment_for(connection, connection.as_environment())
         began = receiver.seconds()
 
         def right(avatar: Any) -> None:
