@@ -56,15 +56,6 @@ def text_of(value: object) -> str:
     Bytes that are not UTF-8 and all control characters are written C{\\xHH}, so that no
     value can end a line or look like another one.
     """
-    kind = type(value)
-    if kind is int:
-        return str(value)
-    if (kind is bytes or kind is str) and len(value) <= _OFTEN_MAX:  # type: ignore[arg-type]
-        return _text_of_often(value)
-    return _text_of(value)
-
-
-def _text_of(value: object) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     text = str(value)
@@ -76,7 +67,7 @@ def _text_of(value: object) -> str:
 
 
 # Most lines name the same few clients, senders and verdicts.
-_text_of_often = lru_cache(maxsize=1024)(_text_of)
+_text_of_often = lru_cache(maxsize=1024)(text_of)
 _OFTEN_MAX = 100
 
 
@@ -84,9 +75,19 @@ class Record(dict[str, Any]):
     """Names and values of one event; values that are C{None} are not known and left out."""
 
     def __str__(self) -> str:
-        return " ".join(
-            [f"{name}={text_of(value)}" for name, value in self.items() if value is not None]
-        )
+        often = _text_of_often
+        words = []
+        for name, value in self.items():
+            if value is None:
+                continue
+            kind = type(value)
+            if kind is int:
+                words.append(f"{name}={value}")
+            elif (kind is bytes or kind is str) and len(value) <= _OFTEN_MAX:
+                words.append(f"{name}={often(value)}")
+            else:
+                words.append(f"{name}={text_of(value)}")
+        return " ".join(words)
 
 
 @provider(ILogFilterPredicate)

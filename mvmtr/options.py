@@ -13,8 +13,7 @@ from twisted.python.reflect import namedAny
 
 from mvmtr import __version__
 from mvmtr.assemble import CONTROL_DIR, Sources
-from mvmtr.protocol.server import HANDOFF
-from mvmtr.values import SettingError
+from mvmtr.values import HANDOFF, SettingError
 
 
 def file_last(arguments: Sequence[str]) -> list[str]:

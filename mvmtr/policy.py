@@ -84,7 +84,13 @@ class Policy:
         self, checks: Iterator[ICheck], session: Session, stage: Stage, argument: bytes
     ) -> Answer:
         for check in checks:
-            answer = self._ask(check, session, stage, argument)
+            try:
+                answer: Any = check.check(session, stage, argument)
+                if answer is None and session.witness is None:
+                    continue
+                answer = self._answer(answer, check, session, stage)
+            except Exception:
+                answer = _failed(Failure(), check, session, stage)
             if is_deferred(answer):
 
                 def go_on(verdict: Verdict | None) -> Answer:
@@ -92,22 +98,18 @@ class Policy:
                         return verdict
                     return self._decide(checks, session, stage, argument)
 
-                return answer.addCallback(go_on)  # type: ignore[union-attr]
+                decided: Answer = answer.addCallback(go_on)
+                return decided
             if answer is not None:
-                return answer
+                verdict: Verdict = answer
+                return verdict
         return None
 
-    def _ask(self, check: ICheck, session: Session, stage: Stage, argument: bytes) -> Answer:
-        try:
-            answer: Any = check.check(session, stage, argument)
-            if answer is None and session.witness is None:
-                return None
-            if iscoroutine(answer):
-                answer = Deferred.fromCoroutine(answer)
-            if not is_deferred(answer):
-                return _answered(answer, check, session, stage)
-        except Exception:
-            return _failed(Failure(), check, session, stage)
+    def _answer(self, answer: Any, check: ICheck, session: Session, stage: Stage) -> Answer:
+        if iscoroutine(answer):
+            answer = Deferred.fromCoroutine(answer)
+        if not is_deferred(answer):
+            return _answered(answer, check, session, stage)
         limit = session.settings.smtp_server_check_timeout
         answer.addTimeout(limit, self._clock)
         answer.addCallback(_answered, check, session, stage)

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 
+HANDOFF = "handoff"
+"""The kind of endpoint at which other programs hand connections over."""
+
 
 class SettingError(ValueError):
     """A control that does not exist, or a value that it can't take."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from twisted.cred.checkers import ANONYMOUS
+from twisted.cred.credentials import Anonymous, IAnonymous
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.mail.interfaces import IMessageDelivery
@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from mvmtr.configuration import Configuration
 from mvmtr.log import text_of
+from mvmtr.policy import settled
 from mvmtr.protocol import reply
 from mvmtr.protocol.delivery import IncomingMessage
 from mvmtr.protocol.journal import Journal, refuse_connection
@@ -36,6 +37,7 @@ from mvmtr.settings import Settings
 HELD_ALWAYS = 4096
 """Bytes of an unfinished command that a client may send however short memory is."""
 
+_ANYBODY = Anonymous()
 _NO_NAME = re.compile(rb"[^\x21-\x7e]")
 _IS_AUTH = re.compile(rb"AUTH ", re.IGNORECASE).match
 
@@ -197,9 +199,13 @@ class Conversation(Secured):
         return longest
 
     def be_anonymous(self) -> None:
-        """Take on the avatar of who has not said who it is: no checker need be asked."""
+        """
+        Log in as somebody who has not said who it is. That waits for nothing, and is C{login} of
+        the portal without the work for what does.
+        """
+        avatar = settled(self.portal.checkers[IAnonymous].requestAvatarId(_ANYBODY))
         mind = (self.session, self.configuration)
-        self.take_on(self.portal.realm.requestAvatar(ANONYMOUS, mind, IMessageDelivery))
+        self.take_on(self.portal.realm.requestAvatar(avatar, mind, IMessageDelivery))
 
     def try_to_log_in(
         self,
@@ -268,12 +274,16 @@ class Conversation(Secured):
 
     def patience(self) -> float:
         """The general timeout, unless there is a special one for the moment."""
+        session = self.session
+        settings = session.settings
         special = None
         if self.transfer is not None:
-            special = self._settings.smtp_server_timeout_data
-        elif self.session.helo is None and self.session.transaction is None:
-            special = self._settings.smtp_server_timeout_helo
-        return min(special or self._settings.smtp_server_timeout, self._time_left())
+            special = settings.smtp_server_timeout_data
+        elif session.helo is None and session.transaction is None:
+            special = settings.smtp_server_timeout_helo
+        patience = special or settings.smtp_server_timeout
+        left = self._time_left()
+        return patience if patience < left else left
 
     def _time_left(self) -> float:
         """Seconds that the session as a whole still has."""
@@ -286,8 +296,11 @@ class Conversation(Secured):
         """Account for what is held; a client that takes too much of it must go."""
         if not self._described_yet:
             return
-        unread += len(self.session.helo or b"")
-        self._memory.hold(unread + self.envelope_size)
+        if self.session.helo:
+            unread += len(self.session.helo)
+        held = unread + self.envelope_size
+        if held != self._memory.held:
+            self._memory.hold(held)
         if unread <= HELD_ALWAYS or self._closing or self._waiting or self._congested:
             return
         if self.load.memory > self._settings.smtp_server_memory_max:

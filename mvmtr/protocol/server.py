@@ -25,9 +25,9 @@ from mvmtr.protocol.load import Load
 from mvmtr.protocol.peer import ip_of
 from mvmtr.protocol.reply import TOO_MANY, reply_of
 from mvmtr.protocol.smtp import Receiver
-from mvmtr.protocol.transport import make_prompt
 from mvmtr.session import Connection, Verdict
 from mvmtr.settings import Settings
+from mvmtr.values import HANDOFF
 
 log = Logger()
 
@@ -38,9 +38,6 @@ _DEFAULTS = Settings()
 class CannotListen(Exception):
     """An endpoint that makes no sense or can't be opened; the message is one line."""
 
-
-HANDOFF = "handoff"
-"""The kind of endpoint that connections are handed over to."""
 
 BUSY_TIMEOUT = 5
 """Seconds that a client has to hear that there are too many; a TLS handshake is part of it."""
@@ -283,6 +280,8 @@ class Listener(Service):
 
         @raise CannotListen: when one of them can't be opened.
         """
+        from mvmtr.protocol.transport import make_prompt
+
         for number, description in enumerate(self._endpoints):
             try:
                 endpoint, secure = endpoint_of(self._opener(number), description)

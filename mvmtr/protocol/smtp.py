@@ -31,6 +31,10 @@ RECIPIENT_SIZE = 200
 EXTENSIONS = extensions.found()
 _OBJECTING = extensions.having(EXTENSIONS, "objection")
 _OBJECTING_TO_RECIPIENTS = extensions.having(EXTENSIONS, "recipient_objection")
+_ALWAYS = frozenset(EXTENSIONS).difference(
+    extensions.having(EXTENSIONS, "offered"), extensions.having(EXTENSIONS, "line")
+)
+"""Those whose line of EHLO is always the same."""
 _WITH_PAYLOAD = tuple(verb for one in EXTENSIONS for verb in one.payload)
 
 
@@ -87,7 +91,11 @@ class Receiver(Conversation):
         def greet() -> None:
             lines = [self.host]
             if esmtp:
-                lines += [one.line(self) for one in EXTENSIONS if one.offered(self)]
+                for one in EXTENSIONS:
+                    if one in _ALWAYS:
+                        lines.append(one.keyword)
+                    elif one.offered(self):
+                        lines.append(one.line(self))
             self.write(reply.reply(250, lines))
 
         self.meet(name, esmtp, greet)

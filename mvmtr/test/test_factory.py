@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mvmtr.protocol import server
 from mvmtr.protocol.delivery import anonymous_portal
 from mvmtr.protocol.descriptors import SPARE
-from mvmtr.protocol.server import BUSY_MAX, BUSY_TIMEOUT, Busy, ReceiverFactory
+from mvmtr.protocol.server import BUSY_MAX, BUSY_TIMEOUT, DESCRIPTORS, Busy, ReceiverFactory
 from mvmtr.session import Connection
 from mvmtr.test.support import assemble
 
@@ -130,7 +130,10 @@ class DescriptorTests(FactoryTestCase):
 
     def test_a_client_is_turned_away_while_few_are_left(self):
         factory = self.factory()
+        # A limit so high that nobody looks makes nobody wait.
         self.patch(server, "room", lambda _limit: SPARE - 1)
+        self.assertNotIsInstance(self.connect(factory), Busy)
+        self.patch(factory, "_descriptors", SPARE + DESCRIPTORS)
         with capturedLogs() as captured:
             self.assertIsInstance(self.connect(factory), Busy)
         (record,) = [event["record"] for event in captured if "record" in event]
