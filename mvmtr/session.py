@@ -279,6 +279,10 @@ _counter = itertools.count(1)
 Witness = Callable[[str, Stage, "Verdict | None"], None]
 
 
+def not_to_be_told() -> None:
+    """What C{has_spoken} of a session is where nobody can tell, and after the connect stage."""
+
+
 class Session:
     """
     One connection from greeting to end, as checks see it.
@@ -309,7 +313,7 @@ class Session:
         self.notes: dict[bytes, bytes] = {}
         self.remark = ""
         self.witness: Witness | None = None
-        self.has_spoken: Callable[[], bool | None] = lambda: None
+        self.has_spoken: Callable[[], bool | None] = not_to_be_told
         self.forget()
 
     def forget(self) -> None:

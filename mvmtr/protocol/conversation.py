@@ -31,7 +31,16 @@ from mvmtr.protocol.peer import connection_over, ip_of
 from mvmtr.protocol.secured import Secured
 from mvmtr.protocol.transfer import Transfer
 from mvmtr.protocol.unread import something_to_read
-from mvmtr.session import Connection, Defer, Discard, Reject, Session, Stage, Verdict
+from mvmtr.session import (
+    Connection,
+    Defer,
+    Discard,
+    Reject,
+    Session,
+    Stage,
+    Verdict,
+    not_to_be_told,
+)
 from mvmtr.settings import Settings
 
 HELD_ALWAYS = 4096
@@ -65,6 +74,19 @@ class Conversation(Secured):
 
     session: Session
     configuration: Configuration
+    known: Connection | None = None
+    vouched = False
+    quit = False
+    transfer: Transfer | None = None
+    answering: Callable[[bytes | None], None] | None = None
+    auth_failures = 0
+    envelope_size = 0
+    _described_yet = False
+    _deadline_of_session: float | None = None
+    _discard: Discard | None = None
+    _message_of: Callable[[], IncomingMessage] | None = None
+    _message: IncomingMessage | None = None
+    _commands = _errors = _transactions = 0
 
     def __init__(
         self,
@@ -76,21 +98,9 @@ class Conversation(Secured):
         super().__init__()
         self.portal = portal
         self.load = load or Load()
-        self.known: Connection | None = None
-        self.vouched = False
-        self.quit = False
-        self.transfer: Transfer | None = None
-        self.answering: Callable[[bytes | None], None] | None = None
-        self.auth_failures = 0
-        self.envelope_size = 0
         self._memory = Memory(self.load)
-        self._described_yet = False
         self._configure = configure
         self._describe = describe
-        self._discard: Discard | None = None
-        self._message_of: Callable[[], IncomingMessage] | None = None
-        self._message: IncomingMessage | None = None
-        self._commands = self._errors = self._transactions = 0
 
     # What a subclass provides
 
@@ -134,7 +144,6 @@ class Conversation(Secured):
 
     def begin(self) -> None:
         """The connection is there."""
-        self._deadline_of_session: float | None = None
         self.start_session(self.known or connection_over(self.transport))
 
     def start_session(
@@ -252,13 +261,14 @@ class Conversation(Secured):
         self.write(reply.reply(334, [challenge]))
 
     def _connected(self, verdict: Verdict | None) -> bool:
-        self.session.has_spoken = lambda: None
+        self.session.has_spoken = not_to_be_told
         if isinstance(verdict, (Reject, Defer)):
             self.refuse("connect", verdict)
             # One that has spoken would not see why, were its words left unread.
             self.close(linger=True)
             return False
-        self._discard = verdict if isinstance(verdict, Discard) else None
+        if verdict is not self._discard:
+            self._discard = verdict if isinstance(verdict, Discard) else None
         return True
 
     def greet(self) -> None:

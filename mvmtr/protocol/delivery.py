@@ -267,6 +267,10 @@ def _transaction_of(session: Session) -> Transaction:
     return session.transaction
 
 
+def _log_out() -> None:
+    """There is nothing to do."""
+
+
 @implementer(IRealm)
 class Realm:
     """
@@ -281,7 +285,7 @@ class Realm:
             raise NotImplementedError("there are only IMessageDelivery avatars here")
         session, configuration = mind
         user = None if avatarId is ANONYMOUS else avatarId
-        return IMessageDelivery, Delivery(session, configuration, user), lambda: None
+        return IMessageDelivery, Delivery(session, configuration, user), _log_out
 
 
 def anonymous_portal() -> Portal:

@@ -62,22 +62,24 @@ class Flow(ESMTP):
     portal: Any
     delivery: Any
 
+    # What most sessions never change is not kept for each of them: that takes half their memory.
+    _output_size = 0
+    _working = False
+    _waiting = False
+    _congested = False
+    _end_of_input = False
+    _closing = False
+    _stopping = False
+    _lost = False
+    _deadline: IDelayedCall | None = None
+    _alarm: IDelayedCall | None = None
+    _alarm_at = _silence_ends = _NEVER
+
     def __init__(self) -> None:
-        super().__init__()
+        # Not that of ESMTP: it is for a reader and verbs that are replaced here.
         self.finished: Deferred[None] = Deferred()
         self.input = LineReader(0)
         self._output: list[bytes] = []
-        self._output_size = 0
-        self._working = False
-        self._waiting = False
-        self._congested = False
-        self._end_of_input = False
-        self._closing = False
-        self._stopping = False
-        self._lost = False
-        self._deadline: IDelayedCall | None = None
-        self._alarm: IDelayedCall | None = None
-        self._alarm_at = self._silence_ends = _NEVER
 
     # What a subclass provides
 

@@ -14,9 +14,12 @@ from mvmtr.protocol.flow import Flow
 from mvmtr.protocol.load import Load
 from mvmtr.protocol.tls import encryption_of, failure_text
 from mvmtr.session import Encryption
+from mvmtr.settings import Settings
 
 if TYPE_CHECKING:
     from mvmtr.protocol.ucspi import Ucspi
+
+_DEFAULTS = Settings()
 
 _HANDSHAKE = b"\x16"
 """The first byte of a TLS handshake (RFC 8446, section 5.1)."""
@@ -40,16 +43,13 @@ class Secured(Flow):
     """
 
     load: Load
-    handshake_timeout: float = 60
-    handshakes_max: float = float("inf")
+    handshake_timeout: float = _DEFAULTS.smtp_server_timeout_tls
+    handshakes_max: float = _DEFAULTS.smtp_server_tls_handshakes_max
     encryption: Encryption | None = None
     ucspi: Ucspi | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._begun = False
-        self._shaking_hands = False
-        self._creator: Any = None
+    _begun = False
+    _shaking_hands = False
+    _creator: Any = None
 
     # What a subclass provides
 

@@ -95,7 +95,7 @@ class ReceiverFactory(ServerFactory):
     @param describe: adds to a connection what the transport does not tell.
     @param settings: gives the settings of now, for what counts before a session has its
         own; without them nothing is limited.
-    @ivar sessions: those that have not finished.
+    @ivar sessions: those that have not finished, and whose places they have.
     @ivar load: what they use together.
     """
 
@@ -109,8 +109,7 @@ class ReceiverFactory(ServerFactory):
         settings: Callable[[], Settings] | None = None,
     ) -> None:
         self.load = Load()
-        self.sessions: set[Receiver] = set()
-        self._places: dict[Receiver, bytes | None] = {}
+        self.sessions: dict[Receiver, bytes | None] = {}
         self._busy = 0
         self._descriptors = descriptors.limit()
         self._settings = settings
@@ -135,13 +134,15 @@ class ReceiverFactory(ServerFactory):
             return self._turn_away(objection)
         describe = describe or self._describe
         receiver = Receiver(self._configure, self._portal, describe, self.load)
-        receiver.known = known
-        receiver.handshake_timeout = settings.smtp_server_timeout_tls
-        receiver.handshakes_max = settings.smtp_server_tls_handshakes_max
+        if known is not None:
+            receiver.known = known
+        if settings.smtp_server_timeout_tls != receiver.handshake_timeout:
+            receiver.handshake_timeout = settings.smtp_server_timeout_tls
+        if settings.smtp_server_tls_handshakes_max != receiver.handshakes_max:
+            receiver.handshakes_max = settings.smtp_server_tls_handshakes_max
         receiver.factory = self
-        self.sessions.add(receiver)
-        self._places[receiver] = address
-        receiver.finished.addCallback(lambda _none: self._finished(receiver))
+        self.sessions[receiver] = address
+        receiver.finished.addCallback(self._finished, receiver)
         return receiver
 
     def move(self, receiver: Receiver, address: bytes | None) -> Verdict | None:
@@ -153,9 +154,9 @@ class ReceiverFactory(ServerFactory):
         if self._settings is None:
             return None
         places = self.load.places
-        objection = places.move(self._places[receiver], address, self._settings())
+        objection = places.move(self.sessions[receiver], address, self._settings())
         if objection is None:
-            self._places[receiver] = address
+            self.sessions[receiver] = address
         return objection
 
     def _objection(self, address: bytes | None, settings: Settings) -> Verdict | None:
@@ -179,9 +180,8 @@ class ReceiverFactory(ServerFactory):
 
         return Busy(words, gone)
 
-    def _finished(self, receiver: Receiver) -> None:
-        self.sessions.discard(receiver)
-        address = self._places.pop(receiver)
+    def _finished(self, _none: None, receiver: Receiver) -> None:
+        address = self.sessions.pop(receiver)
         if self._settings is not None:
             self.load.places.give_back(address)
 

@@ -363,6 +363,8 @@ class Receiver(Conversation):
 
     def forget_transaction(self) -> None:
         """There is no transaction (RFC 5321, section 4.1.1.5)."""
+        if self.session.transaction is None:
+            return
         if self._message is not None:
             self._message.connectionLost()
             self._message = None
