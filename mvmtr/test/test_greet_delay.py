@@ -169,7 +169,7 @@ class SocketTests(TestCase):
         await in_thread(hear, server.port, EHLO)
         for session in list(server.factory.sessions):
             await session.finished
-        self.assertEqual(server.factory.sessions, set())
+        self.assertFalse(server.factory.sessions)
 
 
 class StdioTests(SynchronousTestCase):

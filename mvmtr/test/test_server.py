@@ -107,7 +107,7 @@ class ListenerTests(TestCase):
         await listener.stopService()
         for client in clients:
             self.assertIn(b"421 ", await client.lost)
-        self.assertEqual(self.factory.sessions, set())
+        self.assertFalse(self.factory.sessions)
 
     async def test_ports_can_be_opened_before_the_service_starts_and_are_opened_once(self):
         listener = self.listener("tcp:0:interface=127.0.0.1")
@@ -195,6 +195,6 @@ class FactoryTests(TestCase):
     def test_a_session_is_known_until_it_has_finished(self):
         factory = factory_of(assemble())
         receiver = factory.buildProtocol(None)
-        self.assertEqual(factory.sessions, {receiver})
+        self.assertEqual(set(factory.sessions), {receiver})
         receiver.finished.callback(None)
         self.assertEqual(factory.sessions, set())
