@@ -43,7 +43,7 @@ fuzz: $(VENV)/tested
 		$(BIN)/trial --temp-directory=$(VENV)/trial-fuzz mvmtr.test.test_fuzz; do :; done
 
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/receive.py
+	$(BIN)/python benchmarks/bench.py
 
 soak: $(VENV)/installed
 	$(BIN)/python benchmarks/soak.py
