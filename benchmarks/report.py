@@ -127,6 +127,7 @@ def write_docs(results: Results, folder: Path) -> None:
     machine = [[name, str(value)] for name, value in results["machine"].items()]
     machine.append(["rounds", f"{results['rounds']} of {results['seconds']:g} s"])
     _write(folder / "machine.csv", machine)
+    (folder / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _summary(found: dict[str, dict[str, float]], shape: Shape) -> list[str]:
@@ -153,13 +154,19 @@ def _write(path: Path, rows: list[list[str]]) -> None:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
+def merged(runs: list[Results]) -> Results:
+    """The shapes of several runs on the same machine; of a shape the last one counts."""
+    shapes = {name: peers for run in runs for name, peers in run["shapes"].items()}
+    return {**runs[-1], "shapes": shapes}
+
+
 def main() -> None:
     """Read figures and show them."""
     parser = argparse.ArgumentParser(description="Show what make bench has measured.")
-    parser.add_argument("results", type=Path, help="what bench.py --json wrote")
+    parser.add_argument("results", type=Path, nargs="+", help="what bench.py --json wrote")
     parser.add_argument("--docs", type=Path, help="folder for tables that the documentation has")
     options = parser.parse_args()
-    results = json.loads(options.results.read_text())
+    results = merged([json.loads(path.read_text()) for path in options.results])
     if options.docs is None:
         show(results)
     else:

@@ -56,10 +56,10 @@ class Shape:
     @ivar title: what it is, for the tables.
     @ivar queue: where mail goes, for the servers that have a choice: C{discard}, C{program}
         (one that reads and forgets) or C{maildir}.
-    @ivar published: messages a second of other servers where qmail-smtpd has 1, as the issue
-        of this project that asks for these figures has them.
+    @ivar published: messages a second of other servers where qmail-smtpd has 1, measured once
+        in the same run with one, under tcpserver and with a do-nothing queue program.
     @ivar base: which of them our figures are converted by.
-    @ivar wanted: the same for mvmtr.
+    @ivar wanted: what mvmtr is to reach, where qmail-smtpd has 1.
     @ivar spread: whether programs and threads share the work, so that all cores are used.
     """
 
