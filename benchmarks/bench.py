@@ -30,16 +30,17 @@ def peers_of(options: argparse.Namespace) -> list[Peer]:
     if options.qmail_smtpd:
         peers.append(QmailSmtpd(options.qmail_smtpd.resolve(), options.qmail_home.resolve()))
     peers += [Stock("twisted"), Stock("aiosmtpd"), Postfix(), SmtpSink()]
-    return [peer for peer in peers if _named(peer, options.only) and peer.found()]
+    found = [peer for peer in peers if peer.found()]
+    if options.only is None:
+        return found
+    missing = set(options.only) - {peer.name for peer in found}
+    if missing:
+        raise SystemExit(f"not here: {', '.join(sorted(missing))}")
+    return [peer for peer in found if peer.name in options.only]
 
 
-def _named(peer: Peer, names: list[str] | None) -> bool:
-    return names is None or peer.name in names
-
-
-def run(options: argparse.Namespace) -> report.Results:
+def run(options: argparse.Namespace, peers: list[Peer]) -> report.Results:
     """Measure every shape, round by round, all servers by turns."""
-    peers = peers_of(options)
     results: report.Results = {
         "machine": report.machine(),
         "rounds": options.rounds,
@@ -93,7 +94,7 @@ def parse_options() -> argparse.Namespace:
     add("--handoff", type=Path, metavar="PROGRAM", help="a launcher: tcpserver with it is measured")
     add("--qmail-smtpd", type=Path, metavar="PROGRAM", help="tcpserver with it is measured")
     add("--qmail-home", type=Path, metavar="FOLDER",
-        help="what it was compiled for; control is emptied, bin/qmail-queue replaced")  # fmt: skip
+        help="what it was compiled for; control must not be there, bin/qmail-queue is replaced")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
     for name, quick, normal in (("rounds", 1, 3), ("seconds", 0.7, 2.0), ("idle", 1000, 10000)):
@@ -101,6 +102,9 @@ def parse_options() -> argparse.Namespace:
             setattr(options, name, quick if options.quick else normal)
     if (options.qmail_smtpd is None) != (options.qmail_home is None):
         parser.error("--qmail-smtpd and --qmail-home go together")
+    for program in filter(None, (options.qmail_smtpd, options.handoff)):
+        if not os.access(program, os.X_OK):
+            parser.error(f"{program}: not a program")
     return options
 
 
@@ -119,7 +123,7 @@ def _positive(kind: type) -> object:
 def main() -> None:
     """Run all rounds and print what came of them."""
     options = parse_options()
-    results = run(options)
+    results = run(options, peers_of(options))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(results, indent=1) + "\n")

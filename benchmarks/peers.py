@@ -214,8 +214,8 @@ class QmailSmtpd(Tcpserver):
     tcpserver and a qmail-smtpd, always with the do-nothing queue program.
 
     @param program: the qmail-smtpd.
-    @param home: the folder that it was compiled for; C{control} is filled anew in it, and
-        C{bin/qmail-queue} is replaced.
+    @param home: the folder that it was compiled for. C{control} in it must not be there, or
+        be one that was made here; C{bin/qmail-queue} is replaced.
     """
 
     name = "qmail"
@@ -230,8 +230,13 @@ class QmailSmtpd(Tcpserver):
 
     def command(self, home: Path, port: int, shape: Shape) -> list[str]:
         """See L{Peer.command}."""
-        shutil.rmtree(self._home / "control", ignore_errors=True)
-        control_folder(self._home / "control")
+        control = self._home / "control"
+        if control.exists():
+            for file in control.iterdir():
+                if file.is_dir() or file.read_text("latin-1") != CONTROLS.get(file.name):
+                    raise SystemExit(f"{file}: not a file of ours; name a folder that is not used")
+            shutil.rmtree(control)
+        control_folder(control)
         queue = self._home / "bin" / "qmail-queue"
         queue.parent.mkdir(exist_ok=True)
         shutil.copy(program(), queue)

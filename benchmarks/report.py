@@ -10,7 +10,6 @@ import csv
 import json
 import os
 import platform
-import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +34,6 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "twisted": version("Twisted"),
-        "free disk GB": round(shutil.disk_usage("/tmp").free / 1e9),
     }
 
 
@@ -92,7 +90,7 @@ def tables(results: Results) -> Iterator[list[list[str]]]:
 
 
 def _idle(idle: dict[str, Any]) -> list[list[str]]:
-    columns = list(next(iter(idle.values())))
+    columns = [name for name in next(iter(idle.values())) if name != "CPU s"]
     rows = [["memory of an idle connection, bytes"], ["", *columns]]
     for peer, row in idle.items():
         rows.append([peer, *(f"{row[column]:.0f}" for column in columns)])
@@ -125,6 +123,7 @@ def write_docs(results: Results, folder: Path) -> None:
     for name, (_title, *rows) in zip(names, tables(results), strict=True):
         _write(folder / f"{name}.csv", rows)
     machine = [[name, str(value)] for name, value in results["machine"].items()]
+    machine.append(["load before", f"{results['load']:.1f}"])
     machine.append(["rounds", f"{results['rounds']} of {results['seconds']:g} s"])
     _write(folder / "machine.csv", machine)
     (folder / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -132,6 +131,8 @@ def write_docs(results: Results, folder: Path) -> None:
 
 def _summary(found: dict[str, dict[str, float]], shape: Shape) -> list[str]:
     """A line of the table of all shapes."""
+    # Those that keep nothing are no peers of a queue.
+    names = {"postfix", "qmail"} | ({"twisted", "aiosmtpd"} if shape.queue == "discard" else set())
     others = {
         peer: row["rate"]
         for peer, row in found.items()

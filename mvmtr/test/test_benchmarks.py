@@ -99,6 +99,21 @@ class BenchTests(Runs):
         errors = self.run_program("bench.py", "--rounds=0", status=2)[1]
         self.assertIn("--rounds", errors.splitlines()[-1])
 
+    def test_a_control_folder_that_is_in_use_is_left_alone(self):
+        home = folder(self)
+        (home / "control").mkdir()
+        (home / "control" / "me").write_text("mail.example.org\n")
+        _said, errors = self.run_program(
+            "bench.py", "--shapes=one", "--only=qmail", "--qmail-smtpd=/bin/true",
+            f"--qmail-home={home}", status=1,
+        )  # fmt: skip
+        self.assertIn("control/me: not a file of ours", errors)
+        self.assertEqual((home / "control" / "me").read_text(), "mail.example.org\n")
+
+    def test_a_server_that_is_not_here_is_an_error(self):
+        errors = self.run_program("bench.py", "--only", "sendmail", status=1)[1]
+        self.assertEqual(errors, "not here: sendmail\n")
+
     def test_the_tables_of_the_documentation_are_written(self):
         path = folder(self) / "figures.json"
         few = "--rounds=1", "--seconds=0.01", "--shapes=one", "--only", "mvmtr", "twisted"
