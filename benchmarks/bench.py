@@ -94,7 +94,7 @@ def parse_options() -> argparse.Namespace:
     add("--handoff", type=Path, metavar="PROGRAM", help="a launcher: tcpserver with it is measured")
     add("--qmail-smtpd", type=Path, metavar="PROGRAM", help="tcpserver with it is measured")
     add("--qmail-home", type=Path, metavar="FOLDER",
-        help="what it was compiled for; control must not be there, bin/qmail-queue is replaced")  # fmt: skip
+        help="what it was compiled for; it must have no control folder")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
     for name, quick, normal in (("rounds", 1, 3), ("seconds", 0.7, 2.0), ("idle", 1000, 10000)):

@@ -21,6 +21,9 @@ Results = dict[str, Any]
 
 COLUMNS = ("msgs/s", "CPU s/1000", "CPU %", "p50 ms", "p99 ms", "MB", "client %")
 FORMATS = ("{:.0f}", "{:.3f}", "{:.0f}", "{:.2f}", "{:.2f}", "{:.1f}", "{:.0f}")
+IDLE_WANTED = 4096
+"""Bytes of memory of an idle connection that mvmtr is to have at most."""
+
 _NAMES = ("rate", "cpu", "share", "p50", "p99", "memory", "client")
 
 
@@ -118,6 +121,13 @@ def write_docs(results: Results, folder: Path) -> None:
         found = figures(results, name)
         if "mvmtr" in found:
             summary.append(_summary(found, shape))
+    idle = results["shapes"].get("idle", {})
+    if "mvmtr" in idle and "twisted" in idle:
+        ours, theirs = (idle[peer]["greeted"] for peer in ("mvmtr", "twisted"))
+        both = f"{ours:.0f}", "twisted", f"{theirs:.0f}", f"{ours / theirs:.2f}"
+        summary.append(
+            ["bytes of memory of an idle connection", *both, "-", f"{IDLE_WANTED} bytes"]
+        )
     _write(folder / "summary.csv", summary)
     names = [name for name in (*SHAPES, "idle") if name in results["shapes"]]
     for name, (_title, *rows) in zip(names, tables(results), strict=True):
@@ -132,12 +142,10 @@ def write_docs(results: Results, folder: Path) -> None:
 def _summary(found: dict[str, dict[str, float]], shape: Shape) -> list[str]:
     """A line of the table of all shapes."""
     # Those that keep nothing are no peers of a queue.
-    names = {"postfix", "qmail"} | ({"twisted", "aiosmtpd"} if shape.queue == "discard" else set())
-    others = {
-        peer: row["rate"]
-        for peer, row in found.items()
-        if peer in ("twisted", "postfix", "aiosmtpd", "qmail")
-    }
+    names = ["postfix", "qmail"]
+    if shape.queue == "discard":
+        names += ["twisted", "aiosmtpd"]
+    others = {peer: row["rate"] for peer, row in found.items() if peer in names}
     best = max(others, key=others.__getitem__) if others else ""
     return [
         shape.title,
