@@ -2,7 +2,8 @@
 # make test    install what the tests need, run them all, then the linters and the docs
 # make fuzz    play random conversations until it is stopped
 # make docs    build the documentation into docs/_build
-# make bench   measure how fast mail is received
+# make bench   measure how fast mail is received, next to other servers
+# make growth  measure how the cost grows, and draw it into docs/plots
 # make soak    measure what 10,000 idle connections cost
 
 PYTHON = python3
@@ -11,7 +12,7 @@ BIN = $(VENV)/bin
 SOURCES = setup.cfg setup.py pyproject.toml $(wildcard mvmtr/launcher/*) \
 	$(shell find mvmtr twisted -name '*.py' -o -name '*.json')
 
-.PHONY: run test tests lint fuzz docs bench soak clean
+.PHONY: run test tests lint fuzz docs bench growth soak clean
 
 run: $(VENV)/installed
 	@echo
@@ -43,8 +44,12 @@ fuzz: $(VENV)/tested
 	while MVMTR_FUZZ_EXAMPLES=20000 PYTHONPATH=$(CURDIR) \
 		$(BIN)/trial --temp-directory=$(VENV)/trial-fuzz mvmtr.test.test_fuzz; do :; done
 
-bench: $(VENV)/installed
-	$(BIN)/python benchmarks/receive.py
+bench: $(VENV)/benched
+	-sh .ci/unpack smtp-source postfix
+	$(BIN)/python benchmarks/bench.py --json benchmarks/results/bench.json $(BENCH)
+
+growth: $(VENV)/benched
+	$(BIN)/python benchmarks/growth.py
 
 soak: $(VENV)/installed
 	$(BIN)/python benchmarks/soak.py
@@ -60,6 +65,11 @@ $(VENV)/installed: $(BIN)/python $(SOURCES)
 	$(BIN)/pip install --quiet --disable-pip-version-check .
 	@rm -rf build
 	@$(BIN)/twistd --help > /dev/null
+	@touch $@
+
+$(VENV)/benched: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check '.[bench]'
+	@rm -rf build
 	@touch $@
 
 $(VENV)/tested: $(VENV)/installed

@@ -1,6 +1,6 @@
 """
-Measure what idle connections cost: open thousands to a real C{twistd mvmtr}, and to stock
-Twisted, and look at the memory of the server.
+Measure what idle connections cost: open thousands to a real C{twistd mvmtr}, and to servers
+to compare with, and look at the memory of the server.
 
 README.rst beside this file says how to read what it prints.
 """
@@ -14,10 +14,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import NamedTuple
 
-from receive import ENVELOPE, PATIENCE, cpu_seconds, running
+from peers import Mvmtr, Peer, Stock
+from servers import PATIENCE, cpu_seconds, memory
+from shapes import MAIL, RCPT, SHAPES
 
 SPARE = 100
 """Descriptors that a process needs besides those of the connections."""
@@ -28,17 +28,9 @@ TOGETHER = 40
 STAGES = {
     "greeted": ((b"", 220),),
     "after EHLO": ((b"EHLO client.example\r\n", 250),),
-    "after RCPT": ((ENVELOPE[0], 250), (ENVELOPE[1], 250)),
+    "after RCPT": ((MAIL, 250), (RCPT, 250)),
 }
 """What is said on each connection, and the code of the reply, up to each point."""
-
-
-class Figures(NamedTuple):
-    """What one server showed; the columns of the table."""
-
-    bytes_each: dict[str, int]
-    seconds: float
-    idle_cpu: float
 
 
 def raise_limit(connections: int) -> None:
@@ -49,12 +41,6 @@ def raise_limit(connections: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def memory_of(pid: int) -> int:
-    """Bytes of memory that a process holds now."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
-
-
 def sources(number: int) -> Iterator[str]:
     """Addresses of this machine, without end and by turns."""
     while True:
@@ -63,9 +49,17 @@ def sources(number: int) -> Iterator[str]:
 
 
 def wait(connection: socket.socket, code: int) -> None:
-    """Read one reply, which comes in one piece."""
-    said = connection.recv(4096)
-    if not said.rpartition(b"\r\n")[0].rpartition(b"\r\n")[2].startswith(b"%d " % code):
+    """Read one reply, which may come in pieces."""
+    said = b""
+    last = b""
+    while last[3:4] != b" ":
+        piece = connection.recv(4096)
+        said += piece
+        if not piece:
+            break
+        if said.endswith(b"\r\n"):
+            last = said[:-2].rpartition(b"\r\n")[2]
+    if not last.startswith(b"%d" % code):
         raise SystemExit(f"expected {code}, got {said!r}")
 
 
@@ -96,40 +90,48 @@ def open_all(number: int, port: int, addresses: int, stack: ExitStack) -> list[s
     return connections
 
 
-def measure(name: str, options: argparse.Namespace) -> Figures:
-    """Open all connections to one server, hold them, and let them go."""
-    number = options.connections
-    limits = (
-        f"--max-connections={number + SPARE}",
-        "--max-per-address=0",
-        "--set=smtp_server_timeout=3600",
-    )
-    bytes_each = {}
-    with running(name, "discard:", *limits) as (pid, port), ExitStack() as stack:
+def idle(peer: Peer, number: int, addresses: int = 20, seconds: float = 0) -> dict[str, float]:
+    """
+    Open connections to one server, hold them, and let them go.
+
+    @param number: of connections.
+    @param addresses: that they come from.
+    @param seconds: in which nothing is said.
+    @return: bytes for each connection at each stage; connections opened in a second; CPU
+        seconds while nothing was said.
+    """
+    raise_limit(number)
+    if isinstance(peer, Mvmtr):
+        limits = f"--max-connections={number + SPARE}", "--max-per-address=0"
+        peer = Mvmtr(
+            peer.name, peer.checkout, (*peer.more, *limits, "--set=smtp_server_timeout=3600")
+        )
+    figures: dict[str, float] = {}
+    with peer.serve(SHAPES["one"]) as (pid, port), ExitStack() as stack:
         with ExitStack() as first:
             # What is made once, at the first sessions, belongs to none of them.
-            warm = open_all(TOGETHER, port, options.addresses, first)
+            warm = open_all(TOGETHER, port, addresses, first)
             for steps in list(STAGES.values())[1:]:
                 for words, code in steps:
                     say(warm, words, code)
-        before = memory_of(pid)
+        before = memory(pid)
         begin = time.perf_counter()
-        connections = open_all(number, port, options.addresses, stack)
-        seconds = time.perf_counter() - begin
+        connections = open_all(number, port, addresses, stack)
+        opened = number / (time.perf_counter() - begin)
         for stage, steps in STAGES.items():
             for words, code in steps:
                 if words:
                     say(connections, words, code)
-            bytes_each[stage] = (memory_of(pid) - before) // number
+            figures[stage] = (memory(pid) - before) // number
         cpu = cpu_seconds(pid)
-        time.sleep(options.idle)
-        idle_cpu = cpu_seconds(pid) - cpu
+        time.sleep(seconds)
         # They are all alive.
+        figures |= {"opened/s": opened, "CPU s": cpu_seconds(pid) - cpu}
         say(connections, b"RSET\r\n", 250)
-    return Figures(bytes_each, seconds, idle_cpu)
+    return figures
 
 
-def print_table(results: dict[str, Figures], options: argparse.Namespace) -> None:
+def print_table(results: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
     """A line for each server."""
     print(
         f"{options.connections} connections from {options.addresses} addresses; bytes of the "
@@ -138,8 +140,8 @@ def print_table(results: dict[str, Figures], options: argparse.Namespace) -> Non
     columns = (*STAGES, "opened/s", "CPU s")
     print(("{:<20}" + "{:>12}" * len(columns)).format("", *columns))
     form = "{:<20}" + "{:>12}" * len(STAGES) + "{:>12.0f}{:>12.2f}"
-    for name, (bytes_each, seconds, idle_cpu) in results.items():
-        print(form.format(name, *bytes_each.values(), options.connections / seconds, idle_cpu))
+    for name, figures in results.items():
+        print(form.format(name, *figures.values()))
 
 
 def parse_options() -> argparse.Namespace:
@@ -156,10 +158,10 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     """Measure all servers and print what came of it."""
     options = parse_options()
-    raise_limit(options.connections)
     results = {}
     for name in options.servers:
-        results[name] = measure(name, options)
+        peer = Mvmtr() if name == "mvmtr" else Stock(name)
+        results[name] = idle(peer, options.connections, options.addresses, options.idle)
         print(f"done: {name}", file=sys.stderr)
     print_table(results, options)
 

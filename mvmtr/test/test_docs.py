@@ -105,6 +105,9 @@ class ExampleTests(SynchronousTestCase):
     def test_the_examples_of_testing_hold(self):
         self.hold("testing")
 
+    def test_the_examples_of_performance_hold(self):
+        self.hold("performance")
+
     def test_the_examples_of_tcp_rules_hold(self):
         self.hold("tcp-rules")
 
@@ -315,6 +318,7 @@ class TableTests(SynchronousTestCase):
         for title, names in (
             ("Needed to run", setup["options"]["install_requires"]),
             ("Needed for make test", setup["options.extras_require"]["test"]),
+            ("Needed for make bench", setup["options.extras_require"]["bench"]),
         ):
             wanted = [line.split()[0] for line in names.strip().splitlines()]
             named = [row[0] for row in table("dependencies", title)]

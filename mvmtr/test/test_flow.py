@@ -336,7 +336,7 @@ class ErrorTests(SynchronousTestCase):
         talk.transport.producer = None
         talk.receiver.makeConnection(talk.transport)
         self.assert_broken(talk, [421])
-        self.assertEqual(factory.sessions, set())
+        self.assertFalse(factory.sessions)
 
     def test_a_late_421_closes_and_breaks_nothing(self):
         answer = Deferred()

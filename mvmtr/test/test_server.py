@@ -197,4 +197,4 @@ class FactoryTests(TestCase):
         receiver = factory.buildProtocol(None)
         self.assertEqual(set(factory.sessions), {receiver})
         receiver.finished.callback(None)
-        self.assertEqual(factory.sessions, set())
+        self.assertFalse(factory.sessions)
