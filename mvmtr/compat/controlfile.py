@@ -10,7 +10,7 @@ protects the rest; a backslash at the end appends the next line that is not skip
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _DIGITS = re.compile(rb"\d+")
 
@@ -19,8 +19,7 @@ class ControlError(Exception):
     """Control files that are there and can't be read, or hold what they may not."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A line that counts, and the number of the line of the file on which it begins."""
 
     text: bytes
@@ -30,23 +29,25 @@ class Line:
 def parse_lines(content: bytes) -> list[Line]:
     """The lines of a control file that count. Pure."""
     lines = []
-    begun: Line | None = None
+    # The pieces of a line that goes on, and where it began.
+    pieces: list[bytes] = []
+    beginning = 0
     for number, raw in enumerate(content.split(b"\n"), 1):
         text = raw.rstrip(b" \t\r")
         if not text or text.startswith(b"#"):
             continue
-        protected = text.startswith(b"\\")
-        if protected:
+        if text.startswith(b"\\"):
             text = text[1:]
-        goes_on = text.endswith(b"\\")
-        if goes_on:
-            text = text[:-1]
-        begun = Line(begun.text + text, begun.number) if begun else Line(text, number)
-        if not goes_on:
-            lines.append(begun)
-            begun = None
-    if begun is not None:
-        lines.append(begun)
+        if text.endswith(b"\\"):
+            beginning = beginning or number
+            pieces.append(text[:-1])
+        elif pieces:
+            lines.append(Line(b"".join((*pieces, text)), beginning))
+            pieces, beginning = [], 0
+        else:
+            lines.append(Line(text, number))
+    if pieces:
+        lines.append(Line(b"".join(pieces), beginning))
     return lines
 
 
