@@ -12,6 +12,9 @@ Stamp = tuple[tuple[int, int, int, int] | None, ...]
 SETTLED = 1.0
 """Seconds after which a second edit of a file can't have the same time as the first."""
 
+SETTLED_FINE = 0.05
+"""The same where the file system knows parts of a second: several ticks of its clock."""
+
 
 def stamp_of(paths: Iterable[str]) -> Stamp:
     """What changes with every edit of one of the files, or when one comes or goes."""
@@ -32,5 +35,7 @@ def is_settled(stamp: Stamp, began: float, time_needed: float = SETTLED) -> bool
 
     @param began: when reading them began.
     """
-    latest = max((max(entry[2:]) for entry in stamp if entry), default=0) / 1e9
-    return not began - time_needed <= latest <= time.time()
+    latest = max((max(entry[2:]) for entry in stamp if entry), default=0)
+    if latest % 10**9:
+        time_needed = min(time_needed, SETTLED_FINE)
+    return not began - time_needed <= latest / 1e9 <= time.time()

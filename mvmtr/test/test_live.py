@@ -17,6 +17,7 @@ from mvmtr import live
 from mvmtr.assemble import ConfigurationError, Sources
 from mvmtr.live import LiveConfiguration
 from mvmtr.session import Connection
+from mvmtr.stamps import is_settled
 from mvmtr.test.support import (
     control_folder,
     environment,
@@ -216,3 +217,19 @@ class RunningListenerTests(SynchronousTestCase):
             time.sleep(0.05)
         self.assertIn("the configuration was read again", self.log.read_text())
         self.assertEqual(self.rcpt("r@a.example"), 250)
+
+
+class StampTests(SynchronousTestCase):
+    """When an edit must show in the times of a file."""
+
+    def settled(self, nanoseconds, seconds_later):
+        time = 10**18 + nanoseconds
+        return is_settled(((1, 1, time, time),), 10**9 + seconds_later)
+
+    def test_where_parts_of_a_second_are_known_that_is_soon(self):
+        self.assertFalse(self.settled(5000, 0.01))
+        self.assertTrue(self.settled(5000, 0.1))
+
+    def test_elsewhere_it_takes_a_second(self):
+        self.assertFalse(self.settled(0, 0.9))
+        self.assertTrue(self.settled(0, 1.1))
