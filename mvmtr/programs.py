@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -23,13 +22,7 @@ def environment_for(connection: Connection, variables: Mapping[bytes, bytes]) ->
 
     @param variables: those of the connection or its session, and what is said to the program.
     """
-    return dict(variables) if connection.complete else {**_own_environment(), **variables}
-
-
-@lru_cache(maxsize=1)
-def _own_environment() -> dict[bytes, bytes]:
-    """That of this process, as it is when the first program runs; a copy takes its time."""
-    return dict(os.environb)
+    return dict(variables) if connection.complete else {**os.environb, **variables}
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import IO, ClassVar, TypeVar
 
 from mvmtr.settings import Settings
@@ -269,6 +270,15 @@ class Transaction:
                 self.header = field + b"\n" + self.header
 
 
+@lru_cache(maxsize=1)
+def process_id() -> int:
+    """That of this process, which otherwise is a system call for each message."""
+    return os.getpid()
+
+
+os.register_at_fork(after_in_child=process_id.cache_clear)
+
+
 def taken(process: int) -> str:
     """The text of the reply to a message that was taken; readers of logs know this form."""
     return f"2.0.0 ok {int(time.time())} qp {process}"
@@ -301,7 +311,7 @@ class Session:
     """
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
-        self.id = f"{int(time.time()):x}.{os.getpid()}.{next(_counter)}"
+        self.id = f"{int(time.time()):x}.{process_id()}.{next(_counter)}"
         self.connection = connection
         self.settings = settings
         self.helo: bytes | None = None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from mvmtr.interfaces import IQueue
-from mvmtr.session import Accept, Session, Verdict, taken
+from mvmtr.session import Accept, Session, Verdict, process_id, taken
 
 log = Logger()
 
@@ -26,4 +24,4 @@ class DiscardQueue:
 
     def put(self, session: Session) -> Deferred[Verdict]:
         """Forget the message."""
-        return succeed(Accept(text=taken(os.getpid())))
+        return succeed(Accept(text=taken(process_id())))

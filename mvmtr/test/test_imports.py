@@ -47,7 +47,7 @@ loads them by itself, whatever it is used for.
 MODULES_MAX = {"twistd mvmtr": 485, "mvmtr": 460}
 """How many modules a program and a plain session with a message may load."""
 
-OWN_MAX = 79
+OWN_MAX = 81
 """How many of them may be mvmtr's own."""
 
 LISTED = """
