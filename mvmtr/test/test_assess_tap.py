@@ -30,6 +30,12 @@ def options_of(*arguments):
     return options
 
 
+def listens(path):
+    """Whether somebody listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
 class OptionTests(SynchronousTestCase):
     """The command line."""
 
@@ -203,6 +209,7 @@ class RunningTests(PolicyTestCase):
         path = str(self.home / "socket")
         for _time in range(2):
             process = self.start("--store=memory:", f"--listen=unix:{path}")
+            self.wait_until(lambda: listens(path), "the socket")
             self.assertEqual(ask(path, request()), [{b"action": b"DUNNO"}])
             process.kill()
             process.wait()
