@@ -11,8 +11,10 @@ import subprocess
 import threading
 import time
 
+from mvmtr.test.launchers import compiled, script
 from mvmtr.test.support import environment, free_port, twistd
 from mvmtr.test.test_listener_limits import PATIENCE, LimitTestCase
+from mvmtr.test.test_stdio import TCP
 
 TEXT = b"Subject: x\r\n\r\nhello\r\n.\r\n"
 ENVELOPE = b"MAIL FROM:<s@client.example>\r\nRCPT TO:<r@local.example>\r\n"
@@ -122,6 +124,25 @@ class SessionTests(WorkersTestCase):
         self.server.terminate()
         self.server.wait(PATIENCE)
         self.assertFalse(path.exists())
+
+    def test_what_launchers_hand_over_is_shared(self):
+        path = self.home / "socket"
+        self.port = free_port()
+        self.start_on(f"tcp:{self.port}:interface=127.0.0.1", f"handoff:{path}", "--workers=2")
+        self.wait_for_ready(2)
+        launcher = compiled() or script()
+        for number in range(2):
+            client, theirs = socket.socketpair()
+            with client, theirs:
+                launched = subprocess.Popen([launcher, path], stdin=theirs, stdout=theirs, env=TCP)
+                theirs.close()
+                client.settimeout(PATIENCE)
+                self.assertEqual(self.first_line(client)[:4], b"220 ")
+                client.sendall(b"QUIT\r\n")
+                self.assertEqual(launched.wait(PATIENCE), 0)
+            os.kill(self.workers()[0], signal.SIGTERM)
+            self.wait_for_ready(3 + number)
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
 
 
 class KillTests(WorkersTestCase):
