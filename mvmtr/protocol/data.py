@@ -12,6 +12,9 @@ from functools import lru_cache
 
 END = b"\r\n.\r\n"
 
+DENSE = 16
+"""Bytes a line, on the average, below which lines count as short."""
+
 _STUFFED_DOT = re.compile(rb"\r\n\.(?!\r)")
 _HOP = rb"(?:received|delivered-to):"
 _HOP_LENGTH = len(b"delivered-to:")
@@ -119,13 +122,30 @@ class DataDecoder:
             raw = _STUFFED_DOT.sub(b"\r\n", raw)
         else:
             raw = raw.replace(b"\r\n.", b"\r\n")
-        text = raw.replace(b"\r\n", b"\n")
-        if text.count(b"\n") != len(raw) - len(text):
-            raise BareLineFeed
+        text = _stored(raw)
         if self._at_start:
             self._at_start = False
             return text[1:]
         return text
+
+
+def _stored(raw: bytes) -> bytes:
+    """
+    With LF in the place of CRLF; the ways to do so have their strength in long and in short lines.
+
+    @raise BareLineFeed: when there is a LF that has no CR before it.
+    """
+    ends = raw.count(b"\n")
+    if ends * DENSE < len(raw):
+        lines = raw.split(b"\r\n")
+        if len(lines) != ends + 1:
+            raise BareLineFeed
+        return b"\n".join(lines)
+    if raw.count(b"\r\n") != ends:
+        raise BareLineFeed
+    if raw.count(b"\r") == ends:
+        return raw.translate(None, b"\r")
+    return raw.replace(b"\r\n", b"\n")
 
 
 def _undecided(buffer: bytes) -> int:

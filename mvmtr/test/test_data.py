@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mvmtr.protocol.data import END, BareLineFeed, DataDecoder, HopCounter
+from mvmtr.protocol.data import DENSE, END, BareLineFeed, DataDecoder, HopCounter
 
 
 def cut(wire):
@@ -29,6 +29,8 @@ TEXT = st.one_of(
     in_pieces([b".", b"\r", b"\n", b"a", b"b"], 40),
     in_pieces([b".", b"\r", b"\r\n", b"\r\n.", b"\r\n.\r", b"a"], 20),
     in_pieces([b".", b"\r", b"\r\n", b"\n", b"\r\n.", b"a", END], 20),
+    # Of long lines.
+    in_pieces([b"a" * 3 * DENSE, b".", b"\r", b"\r\n", b"\r\n", b"\n", b"\r\n.", END], 20),
 )
 
 
