@@ -181,7 +181,8 @@ def _give_away(options: Options, listener: Listener) -> None:
     for port in listener.ports:
         address = port.getHost()
         if isinstance(address, UNIXAddress) and address.name and owner != [-1, -1]:
-            os.chown(address.name, *owner)
+            # Who may write to the folder may have put a link to another file there.
+            os.chown(address.name, *owner, follow_symlinks=False)
 
 
 def _linked(options: Options, service: IService, reactor: Any) -> IService:

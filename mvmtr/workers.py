@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_workers,mvmtr.test.test_workers_limits -*-
+# -*- test-case-name: mvmtr.test.test_workers,mvmtr.test.test_workers_programs -*-
 """
 The parent of several L{workers<mvmtr.worker>}: it opens the ports, and watches who serves them.
 """
@@ -34,6 +34,9 @@ PAUSE_MAX = 60
 
 GRACE = 5
 """Seconds that a worker has to end, beyond those that its sessions have."""
+
+LAST_WORDS = 1
+"""Seconds after its end for which what it has written is waited for."""
 
 
 def number_of(text: str | None) -> int:
@@ -176,6 +179,10 @@ class Workers(Service):
             self._former, self._serving = self._serving, set()
             self._fill()
 
+    def exited(self, ended: Callable[[], None]) -> None:
+        """A worker is gone, but a program that it has started may keep its output open."""
+        self._reactor.callLater(LAST_WORDS, ended)
+
     def ended(self, process: _Process, how: str) -> None:
         """A worker is gone. What it held is free again."""
         self._memory.forget(process.section)
@@ -267,6 +274,7 @@ class _Process(ProcessProtocol):
         self.began = began
         self.is_ready = False
         self.pid = 0
+        self._has_ended = False
         self._unfinished = {1: b"", 2: b""}
 
     def connectionMade(self) -> None:
@@ -290,12 +298,21 @@ class _Process(ProcessProtocol):
         with contextlib.suppress(ProcessExitedAlready):
             self.transport.signalProcess(name)  # type: ignore[union-attr]
 
+    def processExited(self, reason: Failure) -> None:
+        """See L{IProcessProtocol<twisted.internet.interfaces.IProcessProtocol>}."""
+        self._workers.exited(lambda: self._ended(reason.value))
+
     def processEnded(self, reason: Failure) -> None:
         """See L{IProcessProtocol<twisted.internet.interfaces.IProcessProtocol>}."""
         for rest in self._unfinished.values():
             if rest:
                 self._workers.write(rest + b"\n")
-        status: Any = reason.value
+        self._ended(reason.value)
+
+    def _ended(self, status: Any) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
         how = f"ended with status {status.exitCode}"
         if status.signal is not None:
             how = f"was ended by signal {status.signal}"

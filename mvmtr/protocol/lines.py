@@ -53,6 +53,14 @@ class LineReader:
         self._piece = data
         self._place = 0
 
+    def _forget_piece(self) -> bool:
+        """Hold a piece no longer than there is something left of it; whether nothing is."""
+        if self._place < len(self._piece):
+            return False
+        self._piece = b""
+        self._place = 0
+        return True
+
     def _gather(self) -> None:
         self._buffer += memoryview(self._piece)[self._place :]
         self._piece = b""
@@ -69,6 +77,7 @@ class LineReader:
             end = len(self._piece) if most is None else self._place + most
             data = self._piece[self._place : end]
             self._place += len(data)
+            self._forget_piece()
             return data
         self._gather()
         data = bytes(self._buffer[:most])
@@ -82,7 +91,7 @@ class LineReader:
         @raise LineTooLong: once for each line over the limit, when its end has come.
         """
         if not (self._buffer or self._dropping):
-            if self._place == len(self._piece):
+            if self._forget_piece():
                 return None
             end = self._piece.find(b"\n", self._place)
             if end >= 0:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -107,7 +107,9 @@ class Maildir:
             done([failure] * len(batch))
 
         transactions = [transaction for transaction, _answer in batch]
-        deferToThread(self._deliver, transactions).addCallbacks(done, failed)
+        # A thread that can't be had is trouble as well.
+        work = maybeDeferred(deferToThread, self._deliver, transactions)
+        work.addCallbacks(done, failed)
 
     def _deliver(self, transactions: list[Transaction]) -> list[Verdict | Failure]:
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -99,6 +101,14 @@ class LineReaderTests(SynchronousTestCase):
         for _piece in range(50):
             self.assertEqual(self.read(b"a" * 100), [])
             self.assertEqual(len(self.reader), 0)
+
+    def test_what_was_read_is_not_held_while_nothing_more_comes(self):
+        for read in (lines_of, LineReader.take):
+            piece = b"NOOP\n" * 100
+            held = sys.getrefcount(piece)
+            self.reader.feed(piece)
+            read(self.reader)
+            self.assertEqual(sys.getrefcount(piece), held)
 
     def test_an_unfinished_line_is_no_line(self):
         self.assertEqual(self.read(b"abc"), [])

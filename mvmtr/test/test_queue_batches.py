@@ -171,6 +171,16 @@ class TroubleTests(BatchTestCase):
         outcomes = await self.outcomes(self.put(whole(number) for number in range(5)))
         self.assertEqual(outcomes, [ZeroDivisionError] * 5)
 
+    async def test_without_a_thread_nobody_waits_for_ever(self):
+        def fails(*_arguments):
+            raise RuntimeError("can't start new thread")
+
+        threads = self.patch(maildir, "deferToThread", fails)
+        outcomes = await self.outcomes(self.put(whole(number) for number in range(2)))
+        self.assertEqual(outcomes, [RuntimeError] * 2)
+        threads.restore()
+        self.assertEqual(await self.outcomes(self.put([whole(2)])), [250])
+
     async def test_no_descriptor_stays_open(self):
         await gatherResults(self.put([whole(0, 1)]))
         # Bodies of other tests may still wait for it.

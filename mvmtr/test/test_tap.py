@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+from types import SimpleNamespace
 
 from twisted.internet import reactor
+from twisted.internet.address import UNIXAddress
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
@@ -192,3 +195,15 @@ class OptionTests(TestCase):
         listener = tap.makeService(self.options(QUEUE, LISTEN, LISTEN))
         self.addCleanup(listener.stopService)
         self.assertEqual(len({port.getHost().port for port in listener.ports}), 2)
+
+
+class SocketTests(TestCase):
+    """The sockets of a server that becomes another user."""
+
+    def test_a_link_in_the_place_of_a_socket_gives_nothing_else_away(self):
+        path = folder(self) / "socket"
+        path.symlink_to("not there")
+        port = SimpleNamespace(getHost=lambda: UNIXAddress(os.fsencode(path)))
+        options = SimpleNamespace(parent={"uid": os.getuid(), "gid": os.getgid()})
+        tap._give_away(options, SimpleNamespace(ports=[port]))
+        self.assertTrue(path.is_symlink())

@@ -97,6 +97,16 @@ class PromptServerTests(TestCase):
         self.listen(act)
         self.assertEqual(await self.talk(), b"begin" + LARGE + b"end")
 
+    async def test_a_sequence_keeps_its_place(self):
+        def act(transport, data):
+            transport.write(b"1")
+            transport.writeSequence([b"2", b"3"])
+            transport.write(b"4")
+            transport.loseConnection()
+
+        self.listen(act)
+        self.assertEqual(await self.talk(), b"1234")
+
     async def test_a_side_that_is_closed_for_writing_still_reads(self):
         heard = []
 
@@ -125,6 +135,7 @@ class PromptServerTests(TestCase):
         def act(transport, data):
             transport.write(b"1")
             transport.abortConnection()
+            transport.loseConnection()
 
         def run():
             client = self.client()
