@@ -137,7 +137,10 @@ def _make_room(path: str) -> None:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise FileExistsError("there is something that is not a socket")
         with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)
             probe.connect(path)
+    except BlockingIOError:
+        pass  # So many wait for who listens there that there is no room for one more.
     except FileNotFoundError:
         return
     except ConnectionRefusedError:

@@ -95,6 +95,21 @@ class EndpointTests(SynchronousTestCase):
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(path))
 
+    def test_one_who_listens_and_has_no_room_for_more_is_not_waited_for(self):
+        path = folder(self) / "socket"
+        with contextlib.ExitStack() as stack:
+            other = stack.enter_context(socket.socket(socket.AF_UNIX))
+            other.bind(str(path))
+            other.listen(0)
+            for _ in range(2):
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    client.connect(str(path))
+            done = self.listens(path)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"another process listens there", done.stderr.splitlines()[-1])
+
     def test_a_socket_that_was_left_behind_is_replaced_and_at_the_end_removed(self):
         home = folder(self)
         with socket.socket(socket.AF_UNIX) as other:
