@@ -12,6 +12,10 @@ BIN = $(VENV)/bin
 SOURCES = setup.cfg setup.py pyproject.toml $(wildcard mvmtr/launcher/*) \
 	$(shell find mvmtr twisted -name '*.py' -o -name '*.json')
 
+# Without make's own rules, one of which would compile the launcher over the script beside it.
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
 .PHONY: run test tests lint fuzz docs bench growth soak clean
 
 run: $(VENV)/installed
