@@ -46,7 +46,8 @@ docs: $(VENV)/tested
 
 fuzz: $(VENV)/tested
 	while MVMTR_FUZZ_EXAMPLES=20000 PYTHONPATH=$(CURDIR) \
-		$(BIN)/trial --temp-directory=$(VENV)/trial-fuzz mvmtr.test.test_fuzz; do :; done
+		$(BIN)/trial --temp-directory=$(VENV)/trial-fuzz \
+		mvmtr.test.test_fuzz mvmtr.test.test_fuzz_processes; do :; done
 
 bench: $(VENV)/benched
 	-sh .ci/unpack smtp-source postfix

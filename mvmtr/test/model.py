@@ -3,7 +3,7 @@ A model of a session: what has to come of all that a client sends.
 
 It is written without a look at speed, and knows nothing of pieces or of waiting. Local
 parts, HELO names and the first line of a message are words that tell the stand-ins of
-L{mvmtr.test.test_fuzz} what to answer, at once or, after C{late-}, when the test says so.
+L{mvmtr.test.fuzzed} what to answer, at once or, after C{late-}, later.
 """
 
 from __future__ import annotations

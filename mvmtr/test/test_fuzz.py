@@ -17,17 +17,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from mvmtr.compat.badmailfrom import BadMailFrom
 from mvmtr.compat.rcpthosts import RcptHosts
 from mvmtr.configuration import Configuration
-from mvmtr.interfaces import ICheck, IQueue
 from mvmtr.policy import Policy
-from mvmtr.session import Accept, Session, Stage, Verdict
 from mvmtr.settings import Settings
 from mvmtr.test import model
 from mvmtr.test.conversations import conversations, cut, noise
+from mvmtr.test.fuzzed import ByName, ByText
 from mvmtr.test.support import Talk
 from mvmtr.values import networks
 
@@ -70,71 +68,19 @@ class Later:
         return True
 
 
-def text_of(session: Session) -> bytes:
-    """The message of a session's transaction."""
-    transaction = session.transaction
-    transaction.body.seek(0)
-    return transaction.body.read()
-
-
-@implementer(ICheck)
-class ByName:
-    """Answers by the word that it is given, on every stage."""
-
-    name = "by-name"
-    stages = frozenset(Stage)
-
-    def __init__(self, later: Later) -> None:
-        self._later = later
-
-    def check(self, session: Session, stage: Stage, argument: bytes) -> Any:
-        word = model.word_of
-        if stage is Stage.DATA:
-            argument, word = session.transaction.reverse_path, model.data_word_of
-        elif stage is Stage.MESSAGE:
-            argument = text_of(session)
-        late = argument.startswith(model.LATE) or stage is Stage.CONNECT
-        return self._later.answer(late, model.ANSWERS.get(word(argument)))
-
-
-@implementer(IQueue)
-class ByText:
-    """Takes messages, or says what their text tells it to say."""
-
-    name = "by-text"
-    carries = frozenset({"SMTPUTF8", "BINARYMIME", "DSN"})
-
-    def __init__(self, later: Later) -> None:
-        self._later = later
-        self.asked: list[model.Delivery] = []
-
-    def put(self, session: Session) -> Any:
-        transaction = session.transaction
-        text = text_of(session)
-        assert len(text) == transaction.size
-        assert transaction.header.startswith(b"Received: from client.example")
-        self.asked.append(
-            model.Delivery(transaction.reverse_path, tuple(transaction.recipients), text)
-        )
-        verdict: Verdict = model.QUEUE_ANSWERS.get(model.word_of(text), Accept())
-        return self._put(self._later.answer(text.startswith(model.LATE), verdict))
-
-    async def _put(self, answer: Any) -> Verdict:
-        return await answer if isinstance(answer, Deferred) else answer
-
-
 class Game:
     """One conversation."""
 
     def __init__(self) -> None:
         self.later = Later()
-        self.queue = ByText(self.later)
+        self.asked: list[model.Delivery] = []
+        queue = ByText(self.later.answer, lambda _session, delivery: self.asked.append(delivery))
         checks = (
-            ByName(self.later),
+            ByName(self.later.answer),
             BadMailFrom("badmailfrom", {model.BADMAILFROM: 1}),
             RcptHosts("rcpthosts", dict.fromkeys(model.RCPTHOSTS, 1)),
         )
-        configuration = Configuration(SETTINGS, Policy(checks, Clock()), self.queue)
+        configuration = Configuration(SETTINGS, Policy(checks, Clock()), queue)
         self.talk = Talk(SimpleNamespace(for_connection=lambda _connection: configuration))
         self.heard = b""
         self.lost = self.ended = False
@@ -213,7 +159,7 @@ class FuzzTests(SynchronousTestCase):
         if settled:
             game.settle()
             self.assertEqual(game.codes, expected.codes)
-            self.assertEqual(game.queue.asked, expected.deliveries)
+            self.assertEqual(game.asked, expected.deliveries)
         else:
             game.move("relieve")
         self.finish(game, expected, how)
@@ -229,8 +175,8 @@ class FuzzTests(SynchronousTestCase):
         game.settle()
         self.assertTrue(game.ended)
         self.assertEqual(game.talk.clock.getDelayedCalls(), [])
-        self.assertEqual(game.queue.asked, expected.deliveries[: len(game.queue.asked)])
-        for delivery in game.queue.asked:
+        self.assertEqual(game.asked, expected.deliveries[: len(game.asked)])
+        for delivery in game.asked:
             self.assertTrue(all(map(model.is_ours, delivery.recipients)))
         self.assertEqual(self.flushLoggedErrors(), [])
 
