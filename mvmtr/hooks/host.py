@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_hooks_host -*-
+# -*- test-case-name: mvmtr.test.test_hooks_sessions -*-
 """A session as code in MFL sees it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_hooks_lookups -*-
+# -*- test-case-name: mvmtr.test.test_hooks_sessions -*-
 """What hooks look up outside of the session: DNS, constant databases, text files."""
 
 from __future__ import annotations

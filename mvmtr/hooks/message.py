@@ -1,4 +1,4 @@
-# -*- test-case-name: mvmtr.test.test_hooks_message -*-
+# -*- test-case-name: mvmtr.test.test_hooks_sessions -*-
 """The message of a transaction as hooks see it, and putting an edited header in its place."""
 
 from __future__ import annotations
