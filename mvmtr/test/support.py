@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -184,6 +185,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def port_in(logged: str) -> int:
+    """The port that the system chose for a server on C{tcp:0}, by what that has logged."""
+    found = re.search(r" starting on (\d+)$", logged, re.MULTILINE)
+    assert found is not None, logged
+    return int(found[1])
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout: float = 20) -> None:

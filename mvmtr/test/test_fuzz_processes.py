@@ -37,7 +37,7 @@ from mvmtr.test import model
 from mvmtr.test.conversations import conversations, cut, noise
 from mvmtr.test.fuzzed import FOLDER, noted
 from mvmtr.test.launchers import Resident, compiled, script, socket_pair, until
-from mvmtr.test.support import control_folder, environment, folder, free_port, twistd
+from mvmtr.test.support import control_folder, environment, folder, port_in, twistd
 from mvmtr.test.test_fuzz import EXAMPLES
 
 PATIENCE = 60
@@ -169,15 +169,14 @@ class ProcessFuzzTests(SynchronousTestCase):
     # Servers
 
     def listen(self, workers: int) -> tuple[subprocess.Popen[bytes], Path]:
-        """Start a server on a port, which is ready when this returns; and its log."""
-        self.port = free_port()
+        """Start a server, which listens on a port when this returns; and its log."""
         rules = self.home / "rules.cdb"
         subprocess.run(
             ["tcprules", rules, self.home / "rules.tmp"],
             input=b':allow,TCPREMOTEHOST="client.example"\n',
             check=True,
         )
-        listen = f"--listen=tcp:{self.port}:interface=127.0.0.1"
+        listen = "--listen=tcp:0:interface=127.0.0.1"
         more = (f"--control-dir={self.control}", f"--tcp-rules={rules}", f"--workers={workers}")
         log = self.home / "log"
         with open(log, "wb") as output:
@@ -190,6 +189,8 @@ class ProcessFuzzTests(SynchronousTestCase):
             )
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
+        until(lambda: process.poll() is not None or "starting up" in log.read_text(), "the server")
+        self.port = port_in(log.read_text())
         return process, log
 
     def to_port(self, address: str) -> tuple[socket.socket, None]:
@@ -255,7 +256,6 @@ class ProcessFuzzTests(SynchronousTestCase):
         process, log = start(workers)
         ready = workers if workers > 1 else 0
         until(lambda: log.read_text().count("is ready") >= ready, "the workers")
-        until(lambda: "starting up" in log.read_text(), "the server")
 
         @settings(
             deadline=None,

@@ -60,7 +60,8 @@ class ReplayListening(SynchronousTestCase):
             self.assertRegex(self.logged, r"\Amvmtr: .*\n\Z")
             return
         until(self.is_ready, "the server")
-        connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        port = support.port_in(self.logged)
+        connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
         client = Client(connection, lambda _sent: _unread(connection) == 0)
         closed_by = client.converse(steps_of(name, case))
         self.stop()
@@ -75,7 +76,6 @@ class ReplayListening(SynchronousTestCase):
         control = control_folder_of(case, self.home)
         rules = self.home / "rules.cdb"
         _write_rules(rules, environment_of(case))
-        self.port = support.free_port()
         self.log = self.home / "log"
         with open(self.log, "wb") as log:
             self.server = subprocess.Popen(
@@ -85,7 +85,7 @@ class ReplayListening(SynchronousTestCase):
                     "mvmtr",
                     f"--control-dir={control}",
                     f"--tcp-rules={rules}",
-                    f"--listen=tcp:{self.port}:interface=127.0.0.1",
+                    "--listen=tcp:0:interface=127.0.0.1",
                     f"--workers={self.number}",
                     *case.get("args", []),
                 ),
