@@ -97,7 +97,15 @@ _xclient = st.builds(
         _words.map(lambda word: b"HELO=" + word)
         | _mixed(
             *(b"ADDR=203.0.113.9", b"helo=user", b"name=c.example", b"LOGIN=[UNAVAILABLE]") * 3,
-            *(b"", b"ADDR=203.0.113", b"HELO=a+0Ab", b"HELO=", b"x=y"),
+            *(
+                b"",
+                b"ADDR=203.0.113",
+                b"ADDR=0.0.0.0",
+                b"ADDR=256.0.0.1",
+                b"HELO=a+0Ab",
+                b"HELO=",
+                b"x=y",
+            ),
         ),
         max_size=3,
     ),

@@ -345,8 +345,10 @@ RCPT_PARAMETERS = {
 }
 
 
+NUMBER = rb"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 XCLIENT_WORD = re.compile(
-    rb"(ADDR=203\.0\.113\.9|NAME=c\.example|LOGIN=\[UNAVAILABLE\]|HELO=[a-z.-]+)", re.IGNORECASE
+    rb"(ADDR=(%s\.){3}%s|NAME=c\.example|LOGIN=\[UNAVAILABLE\]|HELO=[a-z.-]+)" % (NUMBER, NUMBER),
+    re.IGNORECASE,
 )
 
 
