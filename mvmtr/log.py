@@ -220,14 +220,13 @@ def twistd_observer() -> ILogObserver:
 
     global _file
     observer = UnixAppLogger(_twistd)._getLogObserver()
-    if isinstance(observer, FileLogObserver) and observer._outFile is not sys.stdout:
-        _file = observer._outFile
-    is_file = isinstance(observer, FileLogObserver)
-    out = observer._outFile if is_file else None
+    out = observer._outFile if isinstance(observer, FileLogObserver) else None
+    if out is not sys.stdout:
+        _file = out
     if not ILogObserver.providedBy(observer):
         observer = LegacyLogObserverWrapper(observer)
     observer = FilteringLogObserver(observer, [_is_no_question, _is_no_plugin_cache])
-    return RecordObserver(out, observer) if is_file else observer
+    return observer if out is None else RecordObserver(out, observer)
 
 
 def file() -> Any:

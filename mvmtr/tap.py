@@ -303,7 +303,7 @@ def _handoff(
     def door(environment: Mapping[bytes, bytes]) -> Door:
         if b"UCSPITLS" in environment or b"SSL_PROTOCOL" in environment:
             raise Refused("its parent does TLS for it (UCSPITLS, SSL_PROTOCOL)")
-        live.refresh()
+        live.refresh_unless_busy()
         connection = connection_from_environment(environment, complete=True)
         try:
             context = Newest(certificates) if SMTPS in environment else None

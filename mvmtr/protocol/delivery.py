@@ -6,7 +6,6 @@ messages to the queue.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,6 +36,7 @@ from mvmtr.session import (
     Stage,
     Transaction,
     Verdict,
+    process_id,
     taken,
 )
 
@@ -223,7 +223,7 @@ class IncomingMessage:
         if transaction.discard is None and not transaction.recipients:
             transaction.discard = Discard(reason="every recipient was discarded", check="rcpt")
         if transaction.discard is not None:
-            return replace(transaction.discard, text=taken(os.getpid()))
+            return replace(transaction.discard, text=taken(process_id()))
         assert transaction.body is not None
         try:
             transaction.body.seek(0)

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from mvmtr.addresses import quote, safe
 from mvmtr.interfaces import IQueue
-from mvmtr.session import Accept, Defer, Session, Transaction, Verdict, taken
+from mvmtr.session import Accept, Defer, Session, Transaction, Verdict, process_id, taken
 
 log = Logger()
 
@@ -145,7 +145,7 @@ class Maildir:
 
     def _outcome(self, message: _Message) -> Verdict | Failure:
         if message.failure is None:
-            return Accept(text=taken(os.getpid()), reason=message.name)
+            return Accept(text=taken(process_id()), reason=message.name)
         error = message.failure.value
         if not isinstance(error, OSError):
             return message.failure
@@ -170,7 +170,7 @@ class Maildir:
         """Time, process and count, as the Maildir specification asks for."""
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         return (
-            f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}Q{next(self._deliveries)}.{self._host}"
+            f"{seconds}.M{nanoseconds // 1000}P{process_id()}Q{next(self._deliveries)}.{self._host}"
         )
 
 
